@@ -1,0 +1,160 @@
+//! Element types of stored tensors, and their conversion from and to `f32`.
+
+use std::fmt;
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+/// What one element of a stored tensor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ElementType {
+    /// IEEE 754 double precision.
+    F64,
+    /// IEEE 754 single precision.
+    F32,
+    /// IEEE 754 half precision.
+    F16,
+    /// The upper half of an `f32`.
+    BF16,
+    /// Signed, 8 bytes.
+    I64,
+    /// Signed, 4 bytes.
+    I32,
+    /// Signed, 2 bytes.
+    I16,
+    /// Signed, 1 byte.
+    I8,
+    /// Unsigned, 8 bytes.
+    U64,
+    /// Unsigned, 4 bytes.
+    U32,
+    /// Unsigned, 2 bytes.
+    U16,
+    /// Unsigned, 1 byte.
+    U8,
+    /// One byte, 0 or 1.
+    Bool,
+}
+
+impl ElementType {
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
+            Self::I8 | Self::U8 | Self::Bool => 1,
+        }
+    }
+
+    /// Whether the type is a floating-point one, which [`Entry::read_f32`](crate::Entry::read_f32) converts.
+    pub const fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::BF16)
+    }
+
+    /// The name safetensors headers use (`F32`, `BF16`, `BOOL`, …).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "F64",
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+            Self::I64 => "I64",
+            Self::I32 => "I32",
+            Self::I16 => "I16",
+            Self::I8 => "I8",
+            Self::U64 => "U64",
+            Self::U32 => "U32",
+            Self::U16 => "U16",
+            Self::U8 => "U8",
+            Self::Bool => "BOOL",
+        }
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The floating-point types a tensor of `f32` values can be stored as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FloatType {
+    /// Exact, 4 bytes.
+    #[default]
+    F32,
+    /// Rounded to nearest even, 2 bytes, largest value 65504.
+    F16,
+    /// Rounded to nearest even, 2 bytes, the range of `f32` with 8 bits of precision.
+    BF16,
+}
+
+impl From<FloatType> for ElementType {
+    fn from(float: FloatType) -> Self {
+        match float {
+            FloatType::F32 => Self::F32,
+            FloatType::F16 => Self::F16,
+            FloatType::BF16 => Self::BF16,
+        }
+    }
+}
+
+/// Little-endian `bytes` of a floating-point type as `f32`, or `None` for any other type.
+///
+/// `f16` and `bf16` are exact, `f64` is rounded to nearest; a last incomplete element is left out.
+pub(crate) fn decode(bytes: &[u8], element_type: ElementType) -> Option<Vec<f32>> {
+    Some(match element_type {
+        // A plain copy: `pod_collect_to_vec` takes any alignment.
+        ElementType::F32 => bytemuck::pod_collect_to_vec(whole(bytes, 4)),
+        ElementType::F16 => {
+            let halves: Vec<f16> = bytemuck::pod_collect_to_vec(whole(bytes, 2));
+            halves.to_f32_vec()
+        }
+        ElementType::BF16 => {
+            let halves: Vec<bf16> = bytemuck::pod_collect_to_vec(whole(bytes, 2));
+            halves.to_f32_vec()
+        }
+        ElementType::F64 => {
+            bytes.as_chunks::<8>().0.iter().map(|&chunk| f64::from_le_bytes(chunk) as f32).collect()
+        }
+        _ => return None,
+    })
+}
+
+/// `bytes` without a last incomplete element.
+fn whole(bytes: &[u8], size: usize) -> &[u8] {
+    bytes.get(..bytes.len() / size * size).unwrap_or(bytes)
+}
+
+/// `values` as little-endian bytes of `float`.
+///
+/// # Errors
+///
+/// The index and value of the first finite number beyond the type's range, which would be stored as an infinity.
+pub(crate) fn encode(values: &[f32], float: FloatType) -> Result<Vec<u8>, (usize, f32)> {
+    let overflow = |is_infinite: &dyn Fn(usize) -> bool| {
+        values
+            .iter()
+            .enumerate()
+            .find(|&(i, v)| v.is_finite() && is_infinite(i))
+            .map(|(i, &v)| (i, v))
+    };
+    let (bytes, lost) = match float {
+        FloatType::F32 => (bytemuck::cast_slice(values).to_vec(), None),
+        FloatType::F16 => {
+            let mut halves = vec![f16::ZERO; values.len()];
+            halves.convert_from_f32_slice(values);
+            (bytemuck::cast_slice(&halves).to_vec(), overflow(&|i| halves[i].is_infinite()))
+        }
+        FloatType::BF16 => {
+            let mut halves = vec![bf16::ZERO; values.len()];
+            halves.convert_from_f32_slice(values);
+            (bytemuck::cast_slice(&halves).to_vec(), overflow(&|i| halves[i].is_infinite()))
+        }
+    };
+    match lost {
+        None => Ok(bytes),
+        Some(lost) => Err(lost),
+    }
+}
