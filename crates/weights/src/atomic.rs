@@ -30,10 +30,7 @@ where
 
     let failed = |e| WeightsError::io(path, "write", e);
     let mut buffer = BufWriter::with_capacity(1 << 20, temporary.as_file());
-    write(&mut buffer).map_err(|e| match e {
-        WriteError::Io(source) => failed(source),
-        WriteError::Weights(error) => error,
-    })?;
+    write(&mut buffer).map_err(|e| e.at(path))?;
     buffer.flush().map_err(failed)?;
     drop(buffer);
     temporary.as_file().sync_all().map_err(failed)?;
@@ -51,6 +48,16 @@ pub(crate) enum WriteError {
     Io(io::Error),
     /// Anything else.
     Weights(WeightsError),
+}
+
+impl WriteError {
+    /// The same as an error that names the file being written.
+    pub(crate) fn at(self, path: &Path) -> WeightsError {
+        match self {
+            Self::Io(source) => WeightsError::io(path, "write", source),
+            Self::Weights(error) => error,
+        }
+    }
 }
 
 impl From<io::Error> for WriteError {

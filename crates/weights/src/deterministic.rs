@@ -21,10 +21,15 @@ pub struct Scale {
 /// When the shape's product overflows or the values do not fit in memory, as any `Vec` of that size.
 pub fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     let Scale { centre, amplitude } = scale(name, shape);
-    let seed = fnv1a(name.as_bytes());
     let count: usize = shape.iter().product();
     // Rust never contracts `a * b + c` into a fused multiply-add, so each operation rounds once, as the rule asks.
-    (1..=count as u64).map(|i| centre + amplitude * unit(seed, i)).collect()
+    unit_values(name, count).map(|unit| centre + amplitude * unit).collect()
+}
+
+/// The first `count` numbers of the name's own stream, each in [-1, 1) and exact in `f32`.
+pub fn unit_values(name: &str, count: usize) -> impl ExactSizeIterator<Item = f32> {
+    let seed = fnv1a(name.as_bytes());
+    (0..count).map(move |i| unit(seed, i as u64 + 1))
 }
 
 /// The centre and amplitude for a tensor, by the first rule that fits.

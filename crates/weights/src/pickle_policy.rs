@@ -39,50 +39,48 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// Whether `module.name` builds or describes plain data.
+/// The imports that build or describe plain data, by module.
 ///
 /// The tensors of `torch.save`, and what training checkpoints keep beside them: NumPy scalars and arrays, sets, and the
 /// arguments of a command line. The list follows what `torch.load(weights_only=True)` accepts.
+const PLAIN_DATA: &[(&str, &[&str])] = &[
+    ("collections", &["OrderedDict", "Counter"]),
+    ("torch", TORCH_TYPES),
+    ("torch.storage", &["UntypedStorage", "TypedStorage"]),
+    (
+        "torch._utils",
+        &[
+            "_rebuild_tensor",
+            "_rebuild_tensor_v2",
+            "_rebuild_tensor_v3",
+            "_rebuild_parameter",
+            "_rebuild_parameter_with_state",
+        ],
+    ),
+    ("torch._tensor", &["_rebuild_from_type_v2"]),
+    ("torch.nn.parameter", &["Parameter", "Buffer"]),
+    ("numpy", &["dtype", "ndarray"]),
+    ("numpy.core.multiarray", &["scalar", "_reconstruct"]),
+    ("numpy._core.multiarray", &["scalar", "_reconstruct"]),
+    ("_codecs", &["encode"]),
+    ("argparse", &["Namespace"]),
+    ("builtins", &["set", "frozenset"]),
+    ("__builtin__", &["set", "frozenset"]),
+];
+
+/// Storages, element types and the like in the `torch` module; those no tensor here can have are refused by the reader.
+#[rustfmt::skip]
+const TORCH_TYPES: &[&str] = &[
+    "DoubleStorage", "FloatStorage", "HalfStorage", "BFloat16Storage", "LongStorage", "IntStorage", "ShortStorage",
+    "CharStorage", "ByteStorage", "BoolStorage", "ComplexFloatStorage", "ComplexDoubleStorage",
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16",
+    "uint8", "bool", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2",
+    "Size", "Tensor", "device",
+];
+
+/// Whether importing `module.name` builds or describes plain data.
 fn is_plain_data(module: &str, name: &str) -> bool {
-    match module {
-        "collections" => matches!(name, "OrderedDict" | "Counter"),
-        "torch" => {
-            name.ends_with("Storage")
-                || matches!(
-                    name,
-                    "Size"
-                        | "Tensor"
-                        | "device"
-                        | "bool"
-                        | "uint8"
-                        | "uint16"
-                        | "uint32"
-                        | "uint64"
-                )
-                || matches!(name, "int8" | "int16" | "int32" | "int64" | "complex64" | "complex128")
-                || name.starts_with("float")
-                || name == "bfloat16"
-        }
-        "torch.storage" => matches!(name, "UntypedStorage" | "TypedStorage"),
-        "torch._utils" => matches!(
-            name,
-            "_rebuild_tensor"
-                | "_rebuild_tensor_v2"
-                | "_rebuild_tensor_v3"
-                | "_rebuild_parameter"
-                | "_rebuild_parameter_with_state"
-        ),
-        "torch._tensor" => name == "_rebuild_from_type_v2",
-        "torch.nn.parameter" => matches!(name, "Parameter" | "Buffer"),
-        "numpy" => matches!(name, "dtype" | "ndarray"),
-        "numpy.core.multiarray" | "numpy._core.multiarray" => {
-            matches!(name, "scalar" | "_reconstruct")
-        }
-        "_codecs" => name == "encode",
-        "argparse" => name == "Namespace",
-        "builtins" | "__builtin__" => matches!(name, "set" | "frozenset"),
-        _ => false,
-    }
+    PLAIN_DATA.iter().any(|(allowed, names)| *allowed == module && names.contains(&name))
 }
 
 /// What a sound pickle told on the way.

@@ -40,7 +40,9 @@ pub fn write_safetensors(
     write_atomically(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        stream(path, order.iter().copied(), total, progress, |_, bytes| Ok(file.write_all(bytes)?))
+        Ok(stream(path, order.iter().copied(), total, progress, |_, bytes| {
+            Ok(file.write_all(bytes)?)
+        })?)
     })
 }
 

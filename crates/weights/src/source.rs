@@ -6,10 +6,14 @@ use std::fmt;
 use std::path::Path;
 
 use crate::atomic::WriteError;
-use crate::element::encode;
+use crate::element::{decode, encode};
 use crate::{ElementType, Entry, FloatType, WeightsError};
 
-type Producer<'a> = Box<dyn Fn() -> Result<Cow<'a, [u8]>, WeightsError> + Send + Sync + 'a>;
+/// Takes a tensor's bytes.
+type Sink<'s> = &'s mut dyn FnMut(&[u8]) -> Result<(), WeightsError>;
+
+/// Hands a tensor's bytes, once produced, to a sink, so that values need no copy to become bytes.
+type Producer<'a> = Box<dyn Fn(Sink<'_>) -> Result<(), WeightsError> + Send + Sync + 'a>;
 
 /// One named tensor to be written: its shape and type now, its values when the writer reaches it.
 ///
@@ -41,12 +45,12 @@ impl<'a> TensorSource<'a> {
             name,
             shape: shape.into(),
             element_type: float.into(),
-            produce: Box::new(move || {
+            produce: Box::new(move |sink| {
                 let values = produce().map_err(|e| WeightsError::Source {
                     name: context.clone(),
                     source: e.into(),
                 })?;
-                stored(&context, &values, float).map(Cow::Owned)
+                sink(&stored(&context, &values, float)?)
             }),
         }
     }
@@ -65,7 +69,7 @@ impl<'a> TensorSource<'a> {
             name,
             shape: shape.into(),
             element_type: float.into(),
-            produce: Box::new(move || stored(&context, &values, float).map(Cow::Owned)),
+            produce: Box::new(move |sink| sink(&stored(&context, &values, float)?)),
         }
     }
 
@@ -75,7 +79,7 @@ impl<'a> TensorSource<'a> {
             name: entry.name().into(),
             shape: entry.shape().into(),
             element_type: entry.element_type(),
-            produce: Box::new(|| entry.read_bytes()),
+            produce: Box::new(|sink| sink(&entry.read_bytes()?)),
         }
     }
 
@@ -88,9 +92,7 @@ impl<'a> TensorSource<'a> {
             name: entry.name().into(),
             shape: entry.shape().into(),
             element_type: float.into(),
-            produce: Box::new(move || {
-                stored(entry.name(), &entry.read_f32()?, float).map(Cow::Owned)
-            }),
+            produce: Box::new(move |sink| sink(&stored(entry.name(), &entry.read_f32()?, float)?)),
         }
     }
 
@@ -122,9 +124,21 @@ impl<'a> TensorSource<'a> {
         })
     }
 
-    /// The bytes as stored: little-endian, C order.
-    pub(crate) fn bytes(&self) -> Result<Cow<'a, [u8]>, WeightsError> {
-        (self.produce)()
+    /// The values as they would be read back from the file, in C order.
+    ///
+    /// # Errors
+    ///
+    /// What producing them meets; [`WeightsError::Source`] for an element type that holds no floating-point numbers.
+    pub fn read_f32(&self) -> Result<Vec<f32>, WeightsError> {
+        let mut values = None;
+        (self.produce)(&mut |bytes| {
+            values = decode(bytes, self.element_type);
+            Ok(())
+        })?;
+        values.ok_or_else(|| WeightsError::Source {
+            name: self.name.clone(),
+            source: format!("{} holds no floating-point numbers", self.element_type).into(),
+        })
     }
 }
 
@@ -138,7 +152,11 @@ impl fmt::Debug for TensorSource<'_> {
     }
 }
 
-fn stored(name: &str, values: &[f32], float: FloatType) -> Result<Vec<u8>, WeightsError> {
+fn stored<'v>(
+    name: &str,
+    values: &'v [f32],
+    float: FloatType,
+) -> Result<Cow<'v, [u8]>, WeightsError> {
     encode(values, float).map_err(|(index, value)| WeightsError::OutOfRange {
         name: name.into(),
         element_type: float.into(),
@@ -186,24 +204,26 @@ pub(crate) fn stream<'t, 'a: 't>(
     total_bytes: u64,
     progress: &mut dyn FnMut(Progress),
     mut write: impl FnMut(usize, &[u8]) -> Result<(), WriteError>,
-) -> Result<(), WriteError> {
+) -> Result<(), WeightsError> {
     let mut done = Progress { tensors: 0, total_tensors: tensors.len(), bytes: 0, total_bytes };
     for (i, tensor) in tensors.enumerate() {
-        let bytes = tensor.bytes()?;
-        let (expected, found) = (tensor.byte_len().unwrap_or(u64::MAX), bytes.len() as u64);
-        if expected != found {
-            return Err(WriteError::Weights(WeightsError::WrongLength {
+        let expected = tensor.byte_len().unwrap_or(u64::MAX);
+        (tensor.produce)(&mut |bytes| {
+            let found = bytes.len() as u64;
+            if expected == found {
+                return write(i, bytes).map_err(|e| e.at(path));
+            }
+            Err(WeightsError::WrongLength {
                 path: path.into(),
                 name: tensor.name().into(),
                 shape: tensor.shape().into(),
                 element_type: tensor.element_type(),
                 expected,
                 found,
-            }));
-        }
-        write(i, &bytes)?;
+            })
+        })?;
         done.tensors += 1;
-        done.bytes += found;
+        done.bytes += expected;
         progress(done);
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! PyTorch's `.pt` files, read through `pytorch-reader` once their pickles passed the policy.
 
 use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(crate) fn read(path: &Arc<Path>, format: Format) -> Result<Vec<Entry>, Weigh
     let scan = check(path, format)?;
     let refused = |e| from_reader(path, e);
     let root = PytorchReader::read_pickle_data(path, None).map_err(refused)?;
-    let (key, names) = state_dict(&root)
+    let (key, mut names) = state_dict(&root)
         .map_err(|found| WeightsError::NoStateDict { path: path.to_path_buf(), found })?;
     let reader = match key {
         Some(key) => PytorchReader::with_top_level_key(path, key).map_err(refused)?,
@@ -31,7 +31,6 @@ pub(crate) fn read(path: &Arc<Path>, format: Format) -> Result<Vec<Entry>, Weigh
 
     let file_len = std::fs::metadata(path).map_err(|e| WeightsError::io(path, "open", e))?.len();
     let limit = usize::try_from(file_len.max(REPEATED_VIEW_LIMIT)).unwrap_or(usize::MAX);
-    let mut names = names;
     names.sort_by(|a, b| scan.rank(a).cmp(&scan.rank(b)).then_with(|| a.cmp(b)));
     let mut tensors = reader.into_tensors();
     names
@@ -54,7 +53,7 @@ fn check(path: &Path, format: Format) -> Result<Scan, WeightsError> {
             WeightsError::Forbidden { path: path.to_path_buf(), what, name }
         }
         Refusal::Malformed(reason) => WeightsError::malformed(path, reason),
-        Refusal::Io(source) => WeightsError::io(path, "read", source),
+        Refusal::Io(error) => unreadable(path, error),
     };
     let mut stream = BufReader::new(file);
     if format == Format::TorchLegacy {
@@ -67,8 +66,7 @@ fn check(path: &Path, format: Format) -> Result<Scan, WeightsError> {
         return Ok(scan);
     }
 
-    let length =
-        stream.seek(std::io::SeekFrom::End(0)).map_err(|e| WeightsError::io(path, "read", e))?;
+    let length = stream.seek(SeekFrom::End(0)).map_err(|e| WeightsError::io(path, "read", e))?;
     let damaged = |e: zip::result::ZipError| {
         WeightsError::malformed(
             path,
@@ -111,7 +109,13 @@ fn check(path: &Path, format: Format) -> Result<Scan, WeightsError> {
             ),
         ));
     }
-    pickle_policy::scan(&mut BufReader::new(entry)).map_err(refused)
+    // Read to its end first, where the checksum stands: damage is told as damage, not by what it happens to spell.
+    let mut pickle = Vec::new();
+    entry
+        .take(pickle_policy::MAX_BYTES)
+        .read_to_end(&mut pickle)
+        .map_err(|e| unreadable(path, e))?;
+    pickle_policy::scan(&mut pickle.as_slice()).map_err(refused)
 }
 
 /// Finds the state dict: the key it stands under, if any, and the names of its tensors; or says what is there instead.
@@ -124,33 +128,49 @@ fn state_dict(root: &PickleValue) -> Result<(Option<&'static str>, Vec<&str>), S
         _ => None,
     });
     let (key, dict) = nested.unwrap_or((None, dict));
+    if !dict.values().any(is_tensor) {
+        let elsewhere = tensors_at(root).map(|at| format!(", with tensors under `{at}`"));
+        return Err(describe(root) + &elsewhere.unwrap_or_default());
+    }
 
     let mut names = Vec::new();
     for (name, value) in dict {
-        if is_tensor(value) {
-            names.push(name.as_str());
-        } else if holds_tensor(value) {
-            return Err(format!(
-                "`{name}` within the state dict to be {}, not a tensor",
-                describe(value)
-            ));
-        } else if let PickleValue::Unsupported(class) = value {
-            return Err(format!("`{name}` within the state dict to be a `{class}`, not a tensor"));
-        }
+        let stranger = match value {
+            tensor if is_tensor(tensor) => {
+                names.push(name.as_str());
+                continue;
+            }
+            PickleValue::Unsupported(class) => format!("a `{class}`"),
+            nested if tensors_at(nested).is_some() => describe(nested),
+            // A version number, or the `_metadata` that `state_dict()` leaves: of no tensor's concern.
+            _ => continue,
+        };
+        return Err(format!("among its tensors `{name}`, which is {stranger}"));
     }
-    if names.is_empty() { Err(describe(root)) } else { Ok((key, names)) }
+    Ok((key, names))
+}
+
+/// The dotted path of a dictionary or list within `value` that holds tensors, empty for `value` itself.
+fn tensors_at(value: &PickleValue) -> Option<String> {
+    let mut children: Vec<(String, &PickleValue)> = match value {
+        PickleValue::Dict(dict) => dict.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        PickleValue::List(items) => {
+            items.iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect()
+        }
+        _ => return None,
+    };
+    if children.iter().any(|(_, child)| is_tensor(child)) {
+        return Some(String::new());
+    }
+    children.sort_by(|(a, _), (b, _)| a.cmp(b));
+    children.iter().find_map(|(key, child)| {
+        let below = tensors_at(child)?;
+        Some(if below.is_empty() { key.clone() } else { format!("{key}.{below}") })
+    })
 }
 
 fn is_tensor(value: &PickleValue) -> bool {
     matches!(value, PickleValue::Unsupported(class) if class == "torch.Tensor")
-}
-
-fn holds_tensor(value: &PickleValue) -> bool {
-    match value {
-        PickleValue::Dict(dict) => dict.values().any(holds_tensor),
-        PickleValue::List(items) => items.iter().any(holds_tensor),
-        other => is_tensor(other),
-    }
 }
 
 fn describe(value: &PickleValue) -> String {
@@ -170,7 +190,8 @@ fn describe(value: &PickleValue) -> String {
             let total = keys.len();
             let more = if total > 8 { ", …" } else { "" };
             keys.truncate(8);
-            format!("a dictionary with the {total} keys {}{more}", keys.join(", "))
+            let plural = if total == 1 { "key" } else { "keys" };
+            format!("a dictionary with the {total} {plural} {}{more}", keys.join(", "))
         }
     }
 }
@@ -195,14 +216,15 @@ fn element_type(dtype: DType) -> ElementType {
 
 fn from_reader(path: &Path, error: PytorchError) -> WeightsError {
     match error {
-        PytorchError::Io(source)
-            if !matches!(
-                source.kind(),
-                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            WeightsError::io(path, "read", source)
-        }
+        PytorchError::Io(error) => unreadable(path, error),
         other => WeightsError::malformed(path, other.to_string()),
+    }
+}
+
+/// Tells what the operating system refused from what a broken archive entry says through the same type.
+fn unreadable(path: &Path, error: io::Error) -> WeightsError {
+    match error.raw_os_error() {
+        Some(_) => WeightsError::io(path, "read", error),
+        None => WeightsError::malformed(path, format!("its pickle cannot be unpacked: {error}")),
     }
 }

@@ -1,6 +1,7 @@
 //! Writing PyTorch's `.pt` files.
 
 use std::io::Write;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use zip::write::SimpleFileOptions;
@@ -38,7 +39,8 @@ pub fn write_torch(
         let stored = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .with_alignment(ALIGNMENT);
-        let mut zip = ZipWriter::new(file);
+        // Dropped unfinished, a writer tries to finish and reports on stderr: after an error it is left as it is.
+        let mut zip = ManuallyDrop::new(ZipWriter::new(file));
         for (name, content) in [
             ("data.pkl", torch_pickle::state_dict(tensors).as_slice()),
             ("byteorder", b"little".as_slice()),
@@ -54,7 +56,7 @@ pub fn write_torch(
         })?;
         zip.start_file(format!("{folder}/version"), stored)?;
         zip.write_all(b"3\n")?;
-        zip.finish()?;
+        ManuallyDrop::into_inner(zip).finish()?;
         Ok(())
     })
 }
