@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -294,11 +294,13 @@ fn detect(path: &Path) -> Result<Format, WeightsError> {
     /// Where a tar header has its magic.
     const TAR: Range<usize> = 257..262;
 
+    let kind = fs::metadata(path).map_err(|e| WeightsError::io(path, "open", e))?;
+    if !kind.is_file() {
+        let found = if kind.is_dir() { "a folder" } else { "a pipe or device" };
+        return Err(not_a_checkpoint(path, found));
+    }
     let mut head = Vec::new();
     let file = File::open(path).map_err(|e| WeightsError::io(path, "open", e))?;
-    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        return Err(not_a_checkpoint(path, "a folder"));
-    }
     file.take(512).read_to_end(&mut head).map_err(|e| WeightsError::io(path, "read", e))?;
 
     let signatures: &[(&[u8], &str)] = &[

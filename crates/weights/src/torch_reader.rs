@@ -71,7 +71,8 @@ fn check(path: &Path, format: Format) -> Result<Scan, WeightsError> {
         WeightsError::malformed(
             path,
             format!(
-                "its zip directory, which stands at the end, is missing or damaged ({e}); the file may be cut short at its {length} bytes"
+                "its zip directory, which stands at the end, is missing or damaged ({e}); \
+                 the file may be cut short at its {length} bytes"
             ),
         )
     };

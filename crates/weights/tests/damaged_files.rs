@@ -5,13 +5,13 @@ mod common;
 use std::fs;
 use std::sync::OnceLock;
 
-use common::{folder, testdata};
+use common::{memory_folder, testdata};
 use medparse_weights::{Checkpoint, FloatType, TensorSource, WeightsError, write_safetensors};
 use proptest::prelude::*;
 
 #[test]
 fn what_is_not_a_checkpoint_is_told_by_its_content() {
-    let folder = folder();
+    let folder = memory_folder();
     let path = folder.path().join("model.pt");
     let mut tar = vec![0; 512];
     tar[257..262].copy_from_slice(b"ustar");
@@ -37,6 +37,11 @@ fn what_is_not_a_checkpoint_is_told_by_its_content() {
     }
     let error = Checkpoint::open(folder.path()).unwrap_err();
     assert!(error.to_string().contains("found a folder"), "{error}");
+    #[cfg(unix)]
+    {
+        let error = Checkpoint::open("/dev/zero").unwrap_err();
+        assert!(error.to_string().contains("found a pipe or device"), "{error}");
+    }
     let error = Checkpoint::open(folder.path().join("absent.pt")).unwrap_err();
     assert!(matches!(error, WeightsError::NotFound { .. }), "{error}");
     assert!(error.to_string().ends_with("absent.pt"), "{error}");
@@ -45,7 +50,7 @@ fn what_is_not_a_checkpoint_is_told_by_its_content() {
 /// A download that stopped, at any length.
 #[test]
 fn a_shortened_file_is_an_error_at_every_length() {
-    let folder = folder();
+    let folder = memory_folder();
     for (name, whole) in samples() {
         let path = folder.path().join(name);
         for length in 0..whole.len() {
@@ -66,7 +71,7 @@ fn a_shortened_file_is_an_error_at_every_length() {
 
 #[test]
 fn a_truncated_archive_says_that_it_may_be_cut_short() {
-    let folder = folder();
+    let folder = memory_folder();
     let path = folder.path().join("half.pt");
     let whole = fs::read(testdata("weights/views.pt")).unwrap();
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
@@ -80,7 +85,7 @@ fn a_truncated_archive_says_that_it_may_be_cut_short() {
 /// One flipped bit within a storage fails that tensor's checksum, by name, and leaves the others readable.
 #[test]
 fn a_flipped_bit_in_a_storage_is_found_by_its_checksum() {
-    let folder = folder();
+    let folder = memory_folder();
     let path = folder.path().join("x.pt");
     let mut bytes = fs::read(testdata("weights/state_dict.pt")).unwrap();
     let weight = Checkpoint::open(testdata("weights/state_dict.pt")).unwrap();
@@ -97,7 +102,7 @@ fn a_flipped_bit_in_a_storage_is_found_by_its_checksum() {
 
 #[test]
 fn a_flipped_bit_in_the_pickle_is_told_as_damage() {
-    let folder = folder();
+    let folder = memory_folder();
     let path = folder.path().join("x.pt");
     let mut bytes = fs::read(testdata("weights/state_dict.pt")).unwrap();
     // "collections" becomes "collectionr", an import that would be refused.
@@ -112,7 +117,7 @@ fn a_flipped_bit_in_the_pickle_is_told_as_damage() {
 fn samples() -> &'static [(&'static str, Vec<u8>)] {
     static SAMPLES: OnceLock<Vec<(&str, Vec<u8>)>> = OnceLock::new();
     SAMPLES.get_or_init(|| {
-        let folder = folder();
+        let folder = memory_folder();
         let path = folder.path().join("x");
         let values: Vec<f32> = (0..6).map(|i| i as f32).collect();
         let tensors = [
@@ -131,7 +136,7 @@ fn samples() -> &'static [(&'static str, Vec<u8>)] {
 
 /// Opens whatever stands there and reads all of it; only a panic or an abort fails.
 fn exercise(bytes: &[u8]) {
-    let folder = folder();
+    let folder = memory_folder();
     let path = folder.path().join("x");
     fs::write(&path, bytes).unwrap();
     match Checkpoint::open(&path) {
@@ -182,7 +187,7 @@ proptest! {
     fn random_pickles_never_panic(
         program in prop::collection::vec((prop::sample::select(OPCODES), prop::collection::vec(0..12u8, 0..3)), 0..200),
     ) {
-        let folder = folder();
+        let folder = memory_folder();
         let path = folder.path().join("x.pt");
         let mut pickle = vec![0x80, 4];
         for (opcode, argument) in program {
@@ -203,7 +208,7 @@ proptest! {
         data in 0..64usize,
     ) {
         let header = format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{start},{end}]}}}}"#);
-        let folder = folder();
+        let folder = memory_folder();
         let path = folder.path().join("x");
         common::safetensors(&path, &header, &vec![0; data]);
         exercise(&fs::read(&path).unwrap());
