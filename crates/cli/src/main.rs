@@ -1,0 +1,3 @@
+//! The `medparse` command.
+
+fn main() {}

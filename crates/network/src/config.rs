@@ -1,0 +1,497 @@
+//! The sizes of a network of the BiomedParse family, and the YAML they are read from.
+//!
+//! The YAML is the one the reference trains and serves with (microsoft/BiomedParse,
+//! `configs/biomedparse_inference.yaml`); keys it holds beyond these are ignored. What this
+//! crate does not compute (pre-norm, several text encoders, …) is refused by name rather than
+//! computed wrongly.
+
+use serde::{Deserialize, Serialize};
+
+/// Side of the square picture that the published model was trained on, in pixels.
+const PUBLISHED_IMAGE_SIZE: usize = 1024;
+
+/// Everything that fixes the shapes of the network's weights and the scale of its input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NetworkConfig {
+    /// Side of the square picture the network sees, in pixels; a multiple of 32.
+    pub image_size: usize,
+    /// Mean of each channel (R, G, B), in gray levels 0..=255.
+    pub pixel_mean: [f32; 3],
+    /// Standard deviation of each channel (R, G, B), in gray levels.
+    pub pixel_std: [f32; 3],
+    /// The FocalNet backbone.
+    pub backbone: BackboneConfig,
+    /// The pixel decoder.
+    pub pixel_decoder: PixelDecoderConfig,
+    /// The query decoder.
+    pub query_decoder: QueryDecoderConfig,
+    /// The text encoder.
+    pub text_encoder: TextEncoderConfig,
+    /// Width of the space in which queries and phrases are compared.
+    pub projection_width: usize,
+}
+
+/// Sizes of the FocalNet backbone (Yang et al., "Focal Modulation Networks", 2022).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackboneConfig {
+    /// Channels of the first stage; each later stage doubles them.
+    pub embed_dim: usize,
+    /// Blocks in each stage.
+    pub depths: Vec<usize>,
+    /// Levels of depthwise context in each stage.
+    pub focal_levels: Vec<usize>,
+    /// Side of the first level's depthwise kernel in each stage; each level adds 2.
+    pub focal_windows: Vec<usize>,
+    /// Hidden width of a block's perceptron, in units of its channels.
+    pub mlp_ratio: f64,
+    /// Stride of the first convolution, in pixels.
+    pub patch_size: usize,
+}
+
+impl BackboneConfig {
+    /// Channels of stage `stage` (0-based).
+    pub fn stage_width(&self, stage: usize) -> usize {
+        self.embed_dim << stage
+    }
+}
+
+/// Sizes of the pixel decoder: a DETR encoder on the coarsest map, then a feature pyramid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PixelDecoderConfig {
+    /// Channels of every map of the pyramid.
+    pub conv_width: usize,
+    /// Channels of the mask features.
+    pub mask_width: usize,
+    /// Layers of the DETR encoder.
+    pub encoder_layers: usize,
+    /// Attention heads of the DETR encoder.
+    pub heads: usize,
+    /// Hidden width of the DETR encoder's feed-forward network.
+    pub feed_forward_width: usize,
+}
+
+/// Sizes of the query decoder (SEEM's, with object queries and grounding tokens).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueryDecoderConfig {
+    /// Width of queries and tokens.
+    pub hidden_width: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Hidden width of the feed-forward network.
+    pub feed_forward_width: usize,
+    /// Decoder layers that run (the YAML's `DEC_LAYERS` counts one more).
+    pub layers: usize,
+    /// Object queries.
+    pub queries: usize,
+}
+
+/// Sizes of the CLIP-style text encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextEncoderConfig {
+    /// Width of a token.
+    pub width: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Longest sentence, in tokens, start and end included.
+    pub context_length: usize,
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+}
+
+/// Why a configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The text is not YAML, or a key is missing or of the wrong type.
+    #[error("the model's configuration can't be read: {0}")]
+    Yaml(#[from] serde_saphyr::Error),
+    /// A key has a value that this network does not compute.
+    #[error("the model's configuration has {key} = {found}; expected {expected}")]
+    Unsupported {
+        /// The key, as a path through the YAML.
+        key: &'static str,
+        /// What the key may hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
+}
+
+fn unsupported(key: &'static str, expected: impl ToString, found: impl ToString) -> ConfigError {
+    ConfigError::Unsupported { key, expected: expected.to_string(), found: found.to_string() }
+}
+
+impl NetworkConfig {
+    /// The configuration of the published `biomedparse_v1.pt`.
+    pub fn biomedparse_v1() -> Self {
+        Self {
+            image_size: PUBLISHED_IMAGE_SIZE,
+            pixel_mean: [123.675, 116.28, 103.53],
+            pixel_std: [58.395, 57.12, 57.375],
+            backbone: BackboneConfig {
+                embed_dim: 192,
+                depths: vec![2, 2, 18, 2],
+                focal_levels: vec![4; 4],
+                focal_windows: vec![3; 4],
+                mlp_ratio: 4.0,
+                patch_size: 4,
+            },
+            pixel_decoder: PixelDecoderConfig {
+                conv_width: 512,
+                mask_width: 512,
+                encoder_layers: 6,
+                heads: 8,
+                feed_forward_width: 2048,
+            },
+            query_decoder: QueryDecoderConfig {
+                hidden_width: 512,
+                heads: 8,
+                feed_forward_width: 2048,
+                layers: 9,
+                queries: 101,
+            },
+            text_encoder: TextEncoderConfig {
+                width: 512,
+                heads: 8,
+                layers: 12,
+                context_length: 77,
+                vocabulary: 49408,
+            },
+            projection_width: 512,
+        }
+    }
+
+    /// Reads the reference's YAML.
+    ///
+    /// The reference fixes the size of the picture in code; here it is the key
+    /// `INPUT.IMAGE_SIZE`, 1024 where absent.
+    ///
+    /// # Errors
+    /// When the text is not such a YAML, or asks for what this network does not compute.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        let yaml: yaml::Root = serde_saphyr::from_str(text)?;
+        let config = yaml.into_config()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks that the sizes fit each other.
+    ///
+    /// # Errors
+    /// Names the first key whose value can't work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let backbone = &self.backbone;
+        if self.image_size == 0 || !self.image_size.is_multiple_of(32) || self.image_size > 8192 {
+            return Err(unsupported(
+                "INPUT.IMAGE_SIZE",
+                "a multiple of 32, at most 8192",
+                self.image_size,
+            ));
+        }
+        if self.pixel_std.iter().any(|&deviation| !(deviation > 0.0)) {
+            return Err(unsupported(
+                "INPUT.PIXEL_STD",
+                "three numbers above 0",
+                format!("{:?}", self.pixel_std),
+            ));
+        }
+        for (key, values) in [
+            ("MODEL.BACKBONE.FOCAL.DEPTHS", &backbone.depths),
+            ("MODEL.BACKBONE.FOCAL.FOCAL_LEVELS", &backbone.focal_levels),
+            ("MODEL.BACKBONE.FOCAL.FOCAL_WINDOWS", &backbone.focal_windows),
+        ] {
+            if values.len() != 4 || values.iter().any(|&value| value == 0 || value > 1024) {
+                return Err(unsupported(key, "four numbers from 1 to 1024", format!("{values:?}")));
+            }
+        }
+        if backbone.focal_windows.iter().any(|window| window % 2 == 0) {
+            let found = format!("{:?}", backbone.focal_windows);
+            return Err(unsupported("MODEL.BACKBONE.FOCAL.FOCAL_WINDOWS", "odd numbers", found));
+        }
+        if backbone.patch_size != 4 {
+            return Err(unsupported("MODEL.BACKBONE.FOCAL.PATCH_SIZE", 4, backbone.patch_size));
+        }
+        let (pixels, queries, text) =
+            (&self.pixel_decoder, &self.query_decoder, &self.text_encoder);
+        for (key, value) in [
+            ("MODEL.BACKBONE.FOCAL.EMBED_DIM", backbone.embed_dim),
+            ("MODEL.ENCODER.CONVS_DIM", pixels.conv_width),
+            ("MODEL.ENCODER.MASK_DIM", pixels.mask_width),
+            ("MODEL.ENCODER.TRANSFORMER_ENC_LAYERS", pixels.encoder_layers),
+            ("MODEL.DECODER.DIM_FEEDFORWARD", queries.feed_forward_width),
+            ("MODEL.DECODER.HIDDEN_DIM", queries.hidden_width),
+            ("MODEL.DECODER.NUM_OBJECT_QUERIES", queries.queries),
+            ("MODEL.TEXT.WIDTH", text.width),
+            ("MODEL.TEXT.LAYERS", text.layers),
+            ("MODEL.DIM_PROJ", self.projection_width),
+        ] {
+            if value == 0 || value > 1 << 16 {
+                return Err(unsupported(key, "a number from 1 to 65536", value));
+            }
+        }
+        if queries.layers == 0 || queries.layers > 1024 {
+            return Err(unsupported("MODEL.DECODER.DEC_LAYERS", "2 to 1025", queries.layers + 1));
+        }
+        if !(2..=4096).contains(&text.context_length) {
+            let found = text.context_length;
+            return Err(unsupported("MODEL.TEXT.CONTEXT_LENGTH", "2 to 4096", found));
+        }
+        for (key, width, heads) in [
+            ("MODEL.DECODER.NHEADS", pixels.conv_width, pixels.heads),
+            ("MODEL.DECODER.NHEADS", queries.hidden_width, queries.heads),
+            ("MODEL.TEXT.HEADS", text.width, text.heads),
+        ] {
+            if heads == 0 || width % heads != 0 {
+                return Err(unsupported(key, format!("a divisor of the width {width}"), heads));
+            }
+        }
+        if pixels.conv_width % 32 != 0 {
+            let expected = "a multiple of 32, the groups of its GroupNorm";
+            return Err(unsupported("MODEL.ENCODER.CONVS_DIM", expected, pixels.conv_width));
+        }
+        if pixels.conv_width != queries.hidden_width {
+            let expected = format!("MODEL.DECODER.HIDDEN_DIM ({})", queries.hidden_width);
+            return Err(unsupported("MODEL.ENCODER.CONVS_DIM", expected, pixels.conv_width));
+        }
+        if self.projection_width != queries.hidden_width {
+            // Grounding tokens live in the projection's space and attend with the queries.
+            let expected = format!("MODEL.DECODER.HIDDEN_DIM ({})", queries.hidden_width);
+            return Err(unsupported("MODEL.DIM_PROJ", expected, self.projection_width));
+        }
+        Ok(())
+    }
+}
+
+/// The keys of the YAML, spelt as there.
+mod yaml {
+    use super::{
+        BackboneConfig, ConfigError, NetworkConfig, PUBLISHED_IMAGE_SIZE, PixelDecoderConfig,
+        QueryDecoderConfig, TextEncoderConfig, unsupported,
+    };
+    use serde::Deserialize;
+
+    /// Tokens of the CLIP vocabulary, the only one the reference knows.
+    const CLIP_VOCABULARY: usize = 49408;
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    pub(super) struct Root {
+        input: Input,
+        model: Model,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    struct Input {
+        pixel_mean: [f32; 3],
+        pixel_std: [f32; 3],
+        #[serde(default = "published_image_size")]
+        image_size: usize,
+    }
+
+    fn published_image_size() -> usize {
+        PUBLISHED_IMAGE_SIZE
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    struct Model {
+        backbone: Backbone,
+        encoder: Encoder,
+        decoder: Decoder,
+        text: Text,
+        dim_proj: usize,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    struct Backbone {
+        name: String,
+        focal: Focal,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    struct Focal {
+        embed_dim: usize,
+        depths: Vec<usize>,
+        focal_levels: Vec<usize>,
+        focal_windows: Vec<usize>,
+        mlp_ratio: f64,
+        patch_size: usize,
+        scaling_modulator: bool,
+        use_conv_embed: bool,
+        use_layerscale: bool,
+        use_postln: bool,
+        use_postln_in_modulation: bool,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    struct Encoder {
+        name: String,
+        convs_dim: usize,
+        mask_dim: usize,
+        transformer_enc_layers: usize,
+        norm: String,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    struct Decoder {
+        hidden_dim: usize,
+        nheads: usize,
+        dim_feedforward: usize,
+        dec_layers: usize,
+        num_object_queries: usize,
+        pre_norm: bool,
+        enforce_input_proj: bool,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    struct Text {
+        arch: String,
+        name: String,
+        tokenizer: String,
+        width: usize,
+        heads: usize,
+        layers: usize,
+        context_length: usize,
+    }
+
+    impl Root {
+        pub(super) fn into_config(self) -> Result<NetworkConfig, ConfigError> {
+            let Model { backbone, encoder, decoder, text, dim_proj } = self.model;
+            let focal = backbone.focal;
+            for (key, expected, found) in [
+                ("MODEL.BACKBONE.NAME", "focal", &backbone.name),
+                ("MODEL.ENCODER.NAME", "transformer_encoder_fpn", &encoder.name),
+                ("MODEL.ENCODER.NORM", "GN", &encoder.norm),
+                ("MODEL.TEXT.ARCH", "vlpencoder", &text.arch),
+                ("MODEL.TEXT.NAME", "transformer", &text.name),
+                ("MODEL.TEXT.TOKENIZER", "clip", &text.tokenizer),
+            ] {
+                if found != expected {
+                    return Err(unsupported(key, expected, found));
+                }
+            }
+            for (key, expected, found) in [
+                ("MODEL.BACKBONE.FOCAL.SCALING_MODULATOR", true, focal.scaling_modulator),
+                ("MODEL.BACKBONE.FOCAL.USE_CONV_EMBED", true, focal.use_conv_embed),
+                ("MODEL.BACKBONE.FOCAL.USE_LAYERSCALE", true, focal.use_layerscale),
+                ("MODEL.BACKBONE.FOCAL.USE_POSTLN", true, focal.use_postln),
+                (
+                    "MODEL.BACKBONE.FOCAL.USE_POSTLN_IN_MODULATION",
+                    false,
+                    focal.use_postln_in_modulation,
+                ),
+                ("MODEL.DECODER.PRE_NORM", false, decoder.pre_norm),
+                ("MODEL.DECODER.ENFORCE_INPUT_PROJ", false, decoder.enforce_input_proj),
+            ] {
+                if found != expected {
+                    return Err(unsupported(key, expected, found));
+                }
+            }
+            Ok(NetworkConfig {
+                image_size: self.input.image_size,
+                pixel_mean: self.input.pixel_mean,
+                pixel_std: self.input.pixel_std,
+                backbone: BackboneConfig {
+                    embed_dim: focal.embed_dim,
+                    depths: focal.depths,
+                    focal_levels: focal.focal_levels,
+                    focal_windows: focal.focal_windows,
+                    mlp_ratio: focal.mlp_ratio,
+                    patch_size: focal.patch_size,
+                },
+                pixel_decoder: PixelDecoderConfig {
+                    conv_width: encoder.convs_dim,
+                    mask_width: encoder.mask_dim,
+                    encoder_layers: encoder.transformer_enc_layers,
+                    heads: decoder.nheads,
+                    feed_forward_width: decoder.dim_feedforward,
+                },
+                query_decoder: QueryDecoderConfig {
+                    hidden_width: decoder.hidden_dim,
+                    heads: decoder.nheads,
+                    feed_forward_width: decoder.dim_feedforward,
+                    // The reference's `DEC_LAYERS: 10` runs 9 layers and 10 heads.
+                    layers: decoder.dec_layers.saturating_sub(1),
+                    queries: decoder.num_object_queries,
+                },
+                text_encoder: TextEncoderConfig {
+                    width: text.width,
+                    heads: text.heads,
+                    layers: text.layers,
+                    context_length: text.context_length,
+                    vocabulary: CLIP_VOCABULARY,
+                },
+                projection_width: dim_proj,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: &str = include_str!("../../../testdata/tiny/tiny_config.yaml");
+
+    #[test]
+    fn reads_the_tiny_configuration() {
+        let config = NetworkConfig::from_yaml(TINY).unwrap();
+        assert_eq!(config.backbone.depths, [1, 1, 2, 1]);
+        assert_eq!(config.backbone.stage_width(3), 64);
+        assert_eq!(config.query_decoder.layers, 4, "DEC_LAYERS: 5 runs four layers");
+        assert_eq!(config.image_size, 1024, "the reference's YAML names no size");
+    }
+
+    #[test]
+    fn the_published_configuration_is_sound() {
+        NetworkConfig::biomedparse_v1().check().unwrap();
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_compute() {
+        struct Case {
+            from: &'static str,
+            to: &'static str,
+            message: &'static str,
+        }
+        let cases = [
+            Case {
+                from: "PRE_NORM: false",
+                to: "PRE_NORM: true",
+                message: "MODEL.DECODER.PRE_NORM = true; expected false",
+            },
+            Case {
+                from: "NAME: focal",
+                to: "NAME: davit",
+                message: "MODEL.BACKBONE.NAME = davit; expected focal",
+            },
+            Case {
+                from: "NHEADS: 4",
+                to: "NHEADS: 5",
+                message: "MODEL.DECODER.NHEADS = 5; expected a divisor of the width 64",
+            },
+            Case {
+                from: "DEC_LAYERS: 5",
+                to: "DEC_LAYERS: 1",
+                message: "MODEL.DECODER.DEC_LAYERS = 1; expected 2 to 1025",
+            },
+        ];
+        for Case { from, to, message } in cases {
+            let error = NetworkConfig::from_yaml(&TINY.replace(from, to)).unwrap_err();
+            assert!(error.to_string().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_broken_yaml_is_a_sentence() {
+        let error = NetworkConfig::from_yaml("MODEL: [1, 2").unwrap_err();
+        assert!(error.to_string().starts_with("the model's configuration can't be read"));
+    }
+}

@@ -1,0 +1,31 @@
+//! The MedImageParse network in burn: what is read, trained, and run on a GPU.
+//!
+//! One struct per module of the checkpoint, its fields named as the checkpoint's keys, so that
+//! the code, the weights and the reference can be read side by side. The crate knows tensors
+//! and weights; it never sees a picture, a prompt's text or a socket.
+//!
+//! ```text
+//! picture [B,3,S,S] ─ backbone ─▶ res2…res5 ─ pixel_decoder ─▶ mask features, 3 levels ─┐
+//! token ids [n,T]   ─ lang_encoder ─▶ tokens, sentences ───────────────────────────────▶ predictor ─▶ masks, embeddings
+//! ```
+
+pub mod attention;
+pub mod backbone;
+pub mod config;
+pub mod keys;
+mod load;
+mod network;
+pub mod pixel_decoder;
+mod position;
+mod probe;
+pub mod query_decoder;
+pub mod text_encoder;
+
+pub use config::{ConfigError, NetworkConfig};
+pub use keys::{ExpectedTensor, expected_tensors, is_ignored};
+pub use load::{LoadError, Mismatch};
+pub use network::{Network, SemSegHead};
+pub use pixel_decoder::EncodedImage;
+pub use probe::{Probe, StageSink};
+pub use query_decoder::{GroundingTokens, Heads, Keep};
+pub use text_encoder::EncodedText;

@@ -1,0 +1,105 @@
+//! `parity`: holds the network against golden runs of the reference and writes the verdicts.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use clap::Parser;
+use medparse_imaging::Picture;
+use medparse_network::{Network, NetworkConfig};
+use medparse_parity::golden::{GoldenCase, read_floors};
+use medparse_parity::report::CaseReport;
+use medparse_parity::suite::Subject;
+use medparse_weights::deterministic;
+
+/// Compares the full-size network with golden runs of the reference, stage by stage.
+///
+/// The network is filled with the deterministic weights that the golden runs were made with.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder with `case_*.json`, `case_*.safetensors` and the pictures.
+    #[arg(long, env = "MEDPARSE_GOLDEN_DIR", default_value = "../shared/golden/full")]
+    golden: PathBuf,
+    /// Cases to run.
+    #[arg(long, value_delimiter = ',', default_value = "a,a1,b,c,d")]
+    cases: Vec<String>,
+    /// Write the verdicts to this page.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+}
+
+/// The picture of each golden case, and those that share one.
+const PICTURES: [(&str, &str); 5] = [
+    ("a", "Part_1_516_pathology_breast.png"),
+    ("a1", "Part_1_516_pathology_breast.png"),
+    ("b", "Part_1_516_pathology_breast.png"),
+    ("c", "06_CT_abdomen.png"),
+    ("d", "covid_1585.png"),
+];
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let floors = read_floors(&arguments.golden)?;
+    let config = NetworkConfig::biomedparse_v1();
+    let device = Device::flex();
+    say("filling the network with deterministic weights")?;
+    let network = Network::filled(&config, &device, |key, shape| {
+        Ok::<_, std::convert::Infallible>(deterministic::values(key, shape))
+    });
+    let Ok(network) = network;
+    say("computing the class bank")?;
+    let subject = Subject::new(network, config, device);
+    let mut reports = Vec::new();
+    for case in &arguments.cases {
+        let Some((_, picture)) = PICTURES.iter().find(|(name, _)| name == case) else {
+            bail!("no golden case {case:?}; there are {:?}", PICTURES.map(|(name, _)| name));
+        };
+        let golden = GoldenCase::read(&arguments.golden, &format!("case_{case}"))?;
+        let path = arguments.golden.join(picture);
+        let picture = Picture::open(&path).with_context(|| format!("reading {}", path.display()))?;
+        let seen = subject.see(&picture, &golden, &floors);
+        let rows = subject.ask(&seen, &golden, &floors)?;
+        let report =
+            CaseReport { name: format!("full {case}"), prompts: golden.prompts, rows };
+        say(&report.summary())?;
+        for row in report.failures() {
+            say(&format!("  {}: {:?}", row.stage, row.outcome))?;
+        }
+        reports.push(report);
+    }
+    if let Some(path) = &arguments.write {
+        write_page(path, &reports)?;
+        say(&format!("wrote {}", path.display()))?;
+    }
+    if reports.iter().any(|report| report.failures().next().is_some()) {
+        bail!("some stages differ");
+    }
+    Ok(())
+}
+
+fn say(line: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("writing to standard output")
+}
+
+fn write_page(path: &Path, reports: &[CaseReport]) -> Result<()> {
+    let mut page = String::from(
+        "# Parity with the reference\n\n\
+         Written by `cargo run --release -p medparse-parity -- --write docs/parity.md`; do not edit.\n\n\
+         Each stage of the network, filled with deterministic weights, beside the reference's own \
+         run of the same weights. A *floor* is the reference's rounding: its f32 run against its \
+         f64 run. Up to 10 floors count as equal: another order of summation rounds differently by \
+         the same amount, and rounding adds up along the network. A bit of an attention mask may \
+         flip where its logit lies within that distance of the threshold; the reference's mask is \
+         then fed on, so that what follows is compared for itself. Masks may differ on pixels \
+         whose probability lies within 1e-4 of one half.\n\n",
+    );
+    for report in reports {
+        page.push_str(&format!("- {}\n", report.summary()));
+    }
+    for report in reports {
+        page.push_str(&report.markdown());
+    }
+    medparse_imaging::write_atomic(path, page.as_bytes())?;
+    Ok(())
+}
