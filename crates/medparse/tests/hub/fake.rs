@@ -86,7 +86,7 @@ type Answer = dyn Fn(&Request) -> Reply + Send + Sync;
 
 impl Server {
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::listen("http", answer, |stream| Some(stream))
+        Self::listen("http", answer, Some)
     }
 
     /// A server that speaks TLS with the given certificate for `localhost`.
