@@ -18,7 +18,7 @@ const CHANNELS: usize = 3;
 /// Rows that the horizontal pass works on together, one to a lane of a vector.
 const LANES: usize = 16;
 /// Bytes of a row that the vertical pass works on together.
-const BLOCK: usize = 64;
+const BLOCK: usize = 32;
 /// Output rows of the vertical pass that one thread takes at a time.
 const ROWS_PER_TASK: usize = 8;
 
@@ -88,8 +88,14 @@ fn resample_rows(source: &[u8], width: usize, taps: &Taps) -> Vec<u8> {
 /// Lays up to 16 rows side by side: one byte of each row to a column. Lanes without a row keep what they had.
 #[inline(always)]
 fn rows_to_columns(rows: &[u8], columns: &mut [[u8; LANES]]) {
-    for (lane, row) in rows.chunks_exact(columns.len()).enumerate() {
-        for (column, &byte) in columns.iter_mut().zip(row) {
+    let row = columns.len();
+    let whole = if rows.len() == LANES * row { row - row % LANES } else { 0 };
+    for (tile, from) in columns.chunks_exact_mut(LANES).zip((0..whole).step_by(LANES)) {
+        let block = std::array::from_fn(|lane| tile_row(&rows[lane * row + from..]));
+        tile.copy_from_slice(&transpose(block));
+    }
+    for (lane, row) in rows.chunks_exact(row).enumerate() {
+        for (column, &byte) in columns.iter_mut().zip(row).skip(whole) {
             column[lane] = byte;
         }
     }
@@ -97,27 +103,64 @@ fn rows_to_columns(rows: &[u8], columns: &mut [[u8; LANES]]) {
 
 #[inline(always)]
 fn columns_to_rows(columns: &[[u8; LANES]], rows: &mut [u8]) {
-    for (lane, row) in rows.chunks_exact_mut(columns.len()).enumerate() {
-        for (byte, column) in row.iter_mut().zip(columns) {
+    let row = columns.len();
+    let whole = if rows.len() == LANES * row { row - row % LANES } else { 0 };
+    for (tile, from) in columns.chunks_exact(LANES).zip((0..whole).step_by(LANES)) {
+        let block = transpose(std::array::from_fn(|column| tile[column]));
+        for (lane, bytes) in block.iter().enumerate() {
+            rows[lane * row + from..][..LANES].copy_from_slice(bytes);
+        }
+    }
+    for (lane, row) in rows.chunks_exact_mut(row).enumerate() {
+        for (byte, column) in row.iter_mut().zip(columns).skip(whole) {
             *byte = column[lane];
         }
     }
+}
+
+type Tile = [[u8; LANES]; LANES];
+
+#[inline(always)]
+fn tile_row(bytes: &[u8]) -> [u8; LANES] {
+    let mut row = [0; LANES];
+    row.copy_from_slice(&bytes[..LANES]);
+    row
+}
+
+/// Swaps rows and columns: four rounds of weaving row `i` with row `i + 8`.
+#[inline(always)]
+fn transpose(tile: Tile) -> Tile {
+    let mut tile = tile;
+    for _ in 0..LANES.ilog2() {
+        let mut woven = [[0; LANES]; LANES];
+        for i in 0..LANES / 2 {
+            let (a, b) = (tile[i], tile[i + LANES / 2]);
+            for k in 0..LANES / 2 {
+                woven[2 * i][2 * k] = a[k];
+                woven[2 * i][2 * k + 1] = b[k];
+                woven[2 * i + 1][2 * k] = a[k + LANES / 2];
+                woven[2 * i + 1][2 * k + 1] = b[k + LANES / 2];
+            }
+        }
+        tile = woven;
+    }
+    tile
 }
 
 /// The weighted sums of one strip of rows, all lanes of the three channels at once.
 #[inline(always)]
 fn resample_strip(source: &[[u8; LANES]], taps: &Taps, target: &mut [[u8; LANES]]) {
     for (pixel, (start, weights)) in target.chunks_exact_mut(CHANNELS).zip(taps.windows()) {
-        let mut sums = [[HALF; LANES]; CHANNELS];
+        let (mut red, mut green, mut blue) = ([HALF; LANES], [HALF; LANES], [HALF; LANES]);
         let window = source[start * CHANNELS..].chunks_exact(CHANNELS);
         for (pixel, &weight) in window.zip(weights) {
-            for (sums, column) in sums.iter_mut().zip(pixel) {
-                accumulate(sums, column, weight);
-            }
+            red = accumulate(red, &pixel[0], weight);
+            green = accumulate(green, &pixel[1], weight);
+            blue = accumulate(blue, &pixel[2], weight);
         }
-        for (column, sums) in pixel.iter_mut().zip(&sums) {
-            round(column, sums);
-        }
+        pixel[0] = round(red);
+        pixel[1] = round(green);
+        pixel[2] = round(blue);
     }
 }
 
@@ -144,38 +187,46 @@ fn resample_columns(source: &[u8], row: usize, taps: &Taps) -> Vec<u8> {
 /// The weighted sum of as many rows as there are weights.
 #[inline(always)]
 fn blend_rows(source: &[u8], row: usize, weights: &[i32], target: &mut [u8]) {
-    let mut blocks = target.chunks_exact_mut(BLOCK);
-    let mut from = 0;
-    for block in &mut blocks {
-        let mut sums = [HALF; BLOCK];
-        for (source, &weight) in source.chunks_exact(row).zip(weights) {
-            accumulate(&mut sums, &source[from..from + BLOCK], weight);
+    let (blocks, rest) = target.as_chunks_mut::<BLOCK>();
+    for (index, block) in blocks.iter_mut().enumerate() {
+        *block = blend_block(source.get(index * BLOCK..).unwrap_or_default(), row, weights);
+    }
+    for (index, byte) in rest.iter_mut().enumerate() {
+        let from = blocks.len() * BLOCK + index;
+        [*byte] = blend_block(source.get(from..).unwrap_or_default(), row, weights);
+    }
+}
+
+/// The weighted sum of `N` bytes out of each row.
+#[inline(always)]
+fn blend_block<const N: usize>(source: &[u8], row: usize, weights: &[i32]) -> [u8; N] {
+    let mut sums = [HALF; N];
+    for (source, &weight) in source.chunks(row).zip(weights) {
+        if let Some(bytes) = source.first_chunk() {
+            sums = accumulate(sums, bytes, weight);
         }
-        round(block, &sums);
-        from += BLOCK;
     }
-    let rest = blocks.into_remainder();
-    let mut sums = [HALF; BLOCK];
-    let sums = &mut sums[..rest.len()];
-    for (source, &weight) in source.chunks_exact(row).zip(weights) {
-        accumulate(sums, &source[from..], weight);
-    }
-    round(rest, sums);
+    round(sums)
 }
 
 /// What rounds a sum when its fractional bits are cut off.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
+// Arrays go by value here so that they stay in registers.
+
 #[inline(always)]
-fn accumulate(sums: &mut [i32], bytes: &[u8], weight: i32) {
+fn accumulate<const N: usize>(mut sums: [i32; N], bytes: &[u8; N], weight: i32) -> [i32; N] {
     for (sum, &byte) in sums.iter_mut().zip(bytes) {
         *sum += i32::from(byte) * weight;
     }
+    sums
 }
 
 #[inline(always)]
-fn round(bytes: &mut [u8], sums: &[i32]) {
-    for (byte, &sum) in bytes.iter_mut().zip(sums) {
+fn round<const N: usize>(sums: [i32; N]) -> [u8; N] {
+    let mut bytes = [0; N];
+    for (byte, sum) in bytes.iter_mut().zip(sums) {
         *byte = (sum >> PRECISION_BITS).clamp(0, 255) as u8;
     }
+    bytes
 }

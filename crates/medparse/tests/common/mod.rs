@@ -1,4 +1,6 @@
-//! The fixtures in `testdata/`.
+//! The fixtures in `testdata/`, and the reference data beside the repository.
+
+#![allow(dead_code, reason = "each test file uses its own part of this module")]
 
 use std::path::PathBuf;
 
@@ -14,4 +16,18 @@ pub fn bytes(name: &str) -> Vec<u8> {
 
 pub fn json<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_slice(&bytes(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// A file of the reference data, which is too big for the repository; says so where it is not there.
+pub fn reference(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("MEDPARSE_REFERENCE_DIR").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
+    let file = folder.join("golden").join(name);
+    if !file.exists() {
+        eprintln!("skipped: no {name} in the reference data (MEDPARSE_REFERENCE_DIR)");
+        return None;
+    }
+    Some(file)
 }
