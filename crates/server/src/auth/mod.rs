@@ -1,0 +1,16 @@
+//! Who may call: keys, tokens, and the guard for servers that ask nobody.
+
+mod access;
+mod guard;
+mod identity;
+mod keys;
+mod secret;
+mod tokens;
+
+pub(crate) use access::{authorize_manage, authorize_metrics, authorize_score};
+pub(crate) use guard::guard_loopback;
+pub(crate) use identity::{identity_header, token_route};
+pub(crate) use keys::{KeySlot, endpoint_key, hash_key, new_key};
+pub use secret::SecretText;
+pub(crate) use secret::{MasterSecret, random_bytes};
+pub(crate) use tokens::{Audience, ISSUED_FOR, issue_token};

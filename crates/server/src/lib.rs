@@ -1,0 +1,58 @@
+//! The online endpoint of MedImageParse on one's own machine: what Azure's clients call, they can call here.
+//!
+//! [`app`] turns an [`AppState`] into an axum router, which tests ask without a socket; [`Server`] serves it with
+//! time-outs, TLS and a graceful end. The server knows a model only as a [`Segmenter`] and where models come from only
+//! as a [`ModelLoader`]; it parses no command line.
+//!
+//! # A request on its way
+//! ids → log line → compression → guard of key-less servers → route → key or token → deployment by header or traffic →
+//! body (size, time, memory) → place in the queue or 429 → JSON, base64, picture (4xx names row and column) → slot and
+//! deadline → model → masks at one bit a pixel → streamed reply.
+
+pub mod admin;
+mod app;
+mod auth;
+pub mod azure;
+mod body;
+mod config;
+mod connection;
+mod errors;
+mod health;
+mod ids;
+mod limits;
+mod manage;
+mod metrics;
+mod mlflow;
+mod openapi;
+mod packed;
+mod prepare;
+mod queue;
+mod reply;
+mod routing;
+mod rows;
+mod runtime;
+mod score;
+mod scoring;
+mod segment;
+mod segmenter;
+mod serve;
+mod state;
+pub mod store;
+mod telemetry;
+mod tls;
+mod v2;
+
+pub use admin::AdminError;
+pub use app::app;
+pub use auth::SecretText;
+pub use config::{Access, Capacity, IdentitySource, ServerConfig, Timeouts, Workspace};
+pub use limits::Limits;
+pub use segmenter::{
+    Answer, CancelToken, CatalogEntry, Encoding, LoadError, ModelCard, ModelLoader, ModelSpec, Probabilities,
+    PromptWarning, Question, Report, SegmentError, Segmenter,
+};
+pub use serve::{ServeError, Server};
+pub use state::{AppState, Readiness};
+pub use store::{Store, StoreError};
+pub use telemetry::{LogFormat, init_log};
+pub use tls::{Certificates, TlsError};

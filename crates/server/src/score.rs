@@ -1,0 +1,75 @@
+//! `POST /score` and `GET /score`, of the default endpoint and of each by its name.
+
+use axum::extract::{Path, Query, Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+
+use crate::AppState;
+use crate::body::{Held, read_json};
+use crate::errors::ApiError;
+use crate::prepare::Form;
+use crate::routing::route;
+use crate::scoring::{Exchange, Reply, answer, answer_held};
+use crate::telemetry::RequestLog;
+
+fn exchange(endpoint: Option<Path<String>>, form: Form) -> Exchange {
+    Exchange { endpoint: endpoint.map(|Path(name)| name), form, framing: Reply::Score }
+}
+
+/// `POST /score`, `POST /endpoints/{endpoint}/score`.
+pub(crate) async fn post(
+    State(state): State<AppState>,
+    endpoint: Option<Path<String>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    answer(state, request, exchange(endpoint, Form::Score)).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ScoreQuery {
+    input_data: Option<String>,
+}
+
+/// `GET /score?input_data=…`, or with the JSON of a POST as its body.
+pub(crate) async fn get(
+    State(state): State<AppState>,
+    endpoint: Option<Path<String>>,
+    Query(query): Query<ScoreQuery>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let log = RequestLog::of(&request);
+    let host = request.headers().get(axum::http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.unwrap_or("localhost:5001").to_owned();
+    let path = request.uri().path().to_owned();
+    let route = route(&state, endpoint.as_ref().map(|Path(name)| name.as_str()), request.headers())?;
+    log.target(&route.target);
+    let (held, form) = match query.input_data {
+        Some(text) => {
+            let mut charge = state.queue().charge();
+            if !charge.grow(text.len()) {
+                return Err(state.queue().memory_full());
+            }
+            (Held { bytes: text.into(), charge }, Form::Query)
+        }
+        None => (read_json(&state, request).await?, Form::Score),
+    };
+    if held.bytes.is_empty() {
+        return Err(ApiError::BadRequest(how_to_call(&state, &host, &path)));
+    }
+    answer_held(state, route, held, exchange(endpoint, form), log).await
+}
+
+/// A `curl` line that works as it stands: a picture of two by two pixels and two sentences.
+fn how_to_call(state: &AppState, host: &str, path: &str) -> String {
+    let base = state.config().public_url.clone().unwrap_or_else(|| format!("http://{host}"));
+    format!(
+        "GET {path} takes the request as its body or as ?input_data=; for example: curl {base}{path} \
+         -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' -d '{EXAMPLE}'"
+    )
+}
+
+/// The smallest request: the documentation's own picture.
+pub(crate) const EXAMPLE: &str = "{\"input_data\": {\"columns\": [\"image\", \"text\"], \"index\": [0], \"data\": \
+    [[\"iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAYAAABytg0kAAAAAXNSR0IArs4c6QAAAARnQU1BAACxjwv8YQUAAAAJcEhZcwAAFiUAABYl\
+    AUlSJPAAAAAbSURBVBhXY/gUoPS/fhfDfwaGJe///9/J8B8AVGwJ5VDvPeYAAAAASUVORK5CYII=\", \
+    \"neoplastic & inflammatory cells\"]]}}";
