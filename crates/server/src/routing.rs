@@ -74,8 +74,8 @@ pub(crate) fn find<'a>(
     let name = match name.or(document.default_endpoint.as_deref()) {
         Some(name) => name,
         None => {
-            let sentence = "no endpoint has been made yet; `medparse endpoint create` or azure-ai-ml makes one";
-            return Err(ApiError::NotReady(sentence.to_owned()));
+            let sentence = "there is no endpoint; `medparse endpoint create` or azure-ai-ml makes one";
+            return Err(ApiError::NotFound(sentence.to_owned()));
         }
     };
     let record = document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.to_owned()))?;
