@@ -1,3 +1,82 @@
-//! The `medparse` command.
+//! The `medparse` command: what was typed, what it means, and one file per verb.
 
-fn main() {}
+mod commands;
+mod model_options;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::output::{complain, is_broken_pipe};
+
+/// Large tensors come and go by the second; this allocator keeps their pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Masks from a medical picture and words, on your own machine.
+///
+/// medparse runs models of the MedImageParse/BiomedParse family: give it a picture and phrases,
+/// and it answers with one mask and one category per phrase. Nothing leaves this machine, except
+/// that `model pull` and `--model hub:…` fetch weights.
+///
+/// Research software, not a medical device.
+#[derive(Parser)]
+#[command(
+    name = "medparse",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Start here:\n  medparse segment picture.png -p \"neoplastic cells & inflammatory cells\" --overlay\n  medparse model verify biomedparse_v1.pt\n\nExit status: 0 done, 1 something could not be done (said on standard error), 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Segment(commands::segment::Arguments),
+    #[command(subcommand)]
+    Model(commands::model::Command),
+    /// Print a completion script for a shell.
+    ///
+    /// For bash: `medparse completions bash > ~/.local/share/bash-completion/completions/medparse`
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Segment(arguments) => commands::segment::run(&arguments),
+        Command::Model(command) => commands::model::run(&command),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "medparse", &mut script);
+            output::write_all(&script).map(|()| ExitCode::SUCCESS)
+        }
+    };
+    match result {
+        Ok(code) => code,
+        // Whoever read our output has had enough of it.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

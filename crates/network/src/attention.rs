@@ -4,8 +4,9 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
-use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Tensor};
+
+use crate::ops;
 
 /// `torch.nn.MultiheadAttention`: query, key and value projections stacked in one weight.
 #[derive(Module, Debug)]
@@ -50,14 +51,7 @@ impl MultiheadAttention {
         let query = self.heads_of(self.project(input.query, 0)); // [B, h, Q, d]
         let key = self.heads_of(self.project(input.key, 1)); // [B, h, K, d]
         let value = self.heads_of(self.project(input.value, 2));
-        let scale = 1.0 / ((width / self.heads) as f64).sqrt();
-        let mut scores = (query * scale).matmul(key.transpose()); // [B, h, Q, K]
-        if let Some(blocked) = input.blocked {
-            let shape = scores.dims();
-            let blocked: Tensor<4, Bool> = blocked.unsqueeze_dim::<4>(1).expand(shape);
-            scores = scores.mask_fill(blocked, f32::NEG_INFINITY);
-        }
-        let mixed = softmax(scores, 3).matmul(value); // [B, h, Q, d]
+        let mixed = ops::attention(query, key, value, input.blocked); // [B, h, Q, d]
         self.out_proj.forward(mixed.swap_dims(1, 2).reshape([batch, queries, width]))
     }
 

@@ -6,10 +6,10 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
 use crate::config::BackboneConfig;
+use crate::ops::{convolution, depthwise, gelu, layer_norm};
 use crate::probe::Probe;
 
 /// The layer scale a fresh network starts with, as the reference initialises it.
@@ -50,10 +50,14 @@ impl Backbone {
         std::array::from_fn(|stage| {
             let layer = &self.layers[stage];
             for (index, block) in layer.blocks.iter().enumerate() {
-                x = block.forward(x.clone(), &format!("backbone.layers.{stage}.blocks.{index}"), probe);
+                x = block.forward(
+                    x.clone(),
+                    &format!("backbone.layers.{stage}.blocks.{index}"),
+                    probe,
+                );
             }
             // The output is normalised; what flows on to the next stage is not.
-            let output = channels_first(norms[stage].forward(x.clone()));
+            let output = channels_first(layer_norm(norms[stage], x.clone()));
             probe.stage(|| format!("backbone.res{}", stage + 2), &output);
             if let Some(downsample) = &layer.downsample {
                 x = downsample.forward(channels_first(x.clone()));
@@ -108,7 +112,7 @@ impl PatchEmbed {
 
     /// `[B, C, H, W]` → `[B, H/s, W/s, C']`.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.norm.forward(channels_last(self.proj.forward(x)))
+        layer_norm(&self.norm, channels_last(self.proj.forward(x)))
     }
 }
 
@@ -163,9 +167,9 @@ impl Block {
         let [batch, height, width, channels] = x.dims();
         let modulated = self.modulation.forward(x.clone());
         probe.stage(|| format!("{name}.modulation"), &modulated);
-        let x = x + self.norm1.forward(modulated) * self.gamma_1.val().unsqueeze();
+        let x = x + layer_norm(&self.norm1, modulated) * self.gamma_1.val().unsqueeze();
         let mixed = self.mlp.forward(x.clone());
-        let x = x + self.norm2.forward(mixed) * self.gamma_2.val().unsqueeze();
+        let x = x + layer_norm(&self.norm2, mixed) * self.gamma_2.val().unsqueeze();
         probe.stage(|| name.into(), &x.clone().reshape([batch, height * width, channels]));
         x
     }
@@ -231,7 +235,7 @@ impl FocalModulation {
         let mut sum: Option<Tensor<4>> = None;
         for (level, layer) in self.focal_layers.iter().enumerate() {
             // Each level looks at the previous level's output, so the reach adds up.
-            context = gelu(layer[0].forward(context));
+            context = gelu(depthwise(context, layer[0].weight.val()));
             let gated = context.clone() * gate(level);
             sum = Some(match sum {
                 Some(sum) => sum + gated,
@@ -243,7 +247,10 @@ impl FocalModulation {
             Some(sum) => sum + everywhere,
             None => everywhere,
         };
-        let modulator = self.h.forward(sum / (levels + 1) as f64);
+        let modulator = {
+            let bias = self.h.bias.as_ref().map(|bias| bias.val());
+            convolution(sum / (levels + 1) as f64, self.h.weight.val(), bias)
+        };
         self.proj.forward(channels_last(query * modulator))
     }
 }

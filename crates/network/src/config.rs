@@ -29,6 +29,10 @@ pub struct NetworkConfig {
     pub text_encoder: TextEncoderConfig,
     /// Width of the space in which queries and phrases are compared.
     pub projection_width: usize,
+    /// Whether each query also says how likely what it was asked for is there at all; the
+    /// published network has no such head.
+    #[serde(default)]
+    pub presence_head: bool,
 }
 
 /// Sizes of the FocalNet backbone (Yang et al., "Focal Modulation Networks", 2022).
@@ -159,6 +163,7 @@ impl NetworkConfig {
                 vocabulary: 49408,
             },
             projection_width: 512,
+            presence_head: false,
         }
     }
 
@@ -429,6 +434,7 @@ mod yaml {
                     vocabulary: CLIP_VOCABULARY,
                 },
                 projection_width: dim_proj,
+                presence_head: false,
             })
         }
     }

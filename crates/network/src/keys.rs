@@ -9,10 +9,10 @@ use crate::network::Network;
 /// The class bank that medparse stores beside a network's own weights.
 pub const CLASS_BANK_KEY: &str = "medparse.class_bank";
 
-/// Whether a checkpoint of the published format may hold `key` though this network never reads
+/// Whether a checkpoint of the published format may hold `key` though text prompting never reads
 /// it: weights of other tasks (spatial prompts), of training, and a whole unused BiomedBERT.
-pub fn is_ignored(key: &str) -> bool {
-    const EXACT: [&str; 9] = [
+pub fn is_unused(key: &str) -> bool {
+    const EXACT: [&str; 8] = [
         "dilation_kernel",
         "criterion.empty_weight",
         "sem_seg_head.predictor.mask_sptial_embed.0",
@@ -21,10 +21,8 @@ pub fn is_ignored(key: &str) -> bool {
         "sem_seg_head.predictor.spatial_embed.weight",
         "sem_seg_head.predictor.spatial_featured.weight",
         "sem_seg_head.predictor.pn_indicator.weight",
-        CLASS_BANK_KEY,
     ];
-    EXACT.contains(&key)
-        || key.starts_with("sem_seg_head.predictor.lang_encoder.biomed_encoder.")
+    EXACT.contains(&key) || key.starts_with("sem_seg_head.predictor.lang_encoder.biomed_encoder.")
 }
 
 /// A tensor that a network of some configuration reads.
@@ -116,7 +114,9 @@ impl ModulePath {
         let mut key = names.join(".");
         // burn calls a norm's weight and bias gamma and beta.
         for (burn, torch) in [(".gamma", ".weight"), (".beta", ".bias")] {
-            if container.ends_with("Norm") && let Some(stem) = key.strip_suffix(burn) {
+            if container.ends_with("Norm")
+                && let Some(stem) = key.strip_suffix(burn)
+            {
                 key = format!("{stem}{torch}");
             }
         }
@@ -139,7 +139,7 @@ mod tests {
         let expected = expected_tensors(&NetworkConfig::biomedparse_v1());
         let values: usize = expected.iter().map(|t| t.shape.iter().product::<usize>()).sum();
         assert_eq!(values, 340_360_953, "the values that text prompting reads");
-        assert!(expected.iter().all(|tensor| !is_ignored(&tensor.key)));
+        assert!(expected.iter().all(|tensor| !is_unused(&tensor.key)));
         let find = |key: &str| {
             expected.iter().find(|tensor| tensor.key == key).map(|tensor| tensor.shape.as_slice())
         };

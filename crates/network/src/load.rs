@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use medparse_weights::{Checkpoint, FloatType, TensorSource, WeightsError};
 
 use crate::config::NetworkConfig;
-use crate::keys::{Layout, ModulePath, is_ignored};
+use crate::keys::{CLASS_BANK_KEY, Layout, ModulePath, is_unused};
 use crate::network::Network;
 
 /// Why a checkpoint does not fill a network.
@@ -54,7 +54,8 @@ impl Mismatch {
             }
             known.insert(tensor.key);
         }
-        let unknown = checkpoint.names().filter(|name| !known.contains(*name) && !is_ignored(name));
+        known.insert(CLASS_BANK_KEY.into());
+        let unknown = checkpoint.names().filter(|name| !known.contains(*name) && !is_unused(name));
         mismatch.unknown = unknown.map(String::from).collect();
         mismatch
     }
@@ -135,8 +136,7 @@ impl Network {
 
     /// The network's weights under the checkpoint's keys, shapes and layouts, for a writer.
     pub fn tensor_sources(&self, float: FloatType) -> Vec<TensorSource<'static>> {
-        let mut collector =
-            Collector { float, path: ModulePath::default(), sources: Vec::new() };
+        let mut collector = Collector { float, path: ModulePath::default(), sources: Vec::new() };
         self.visit(&mut collector);
         collector.sources
     }
@@ -205,7 +205,8 @@ impl ModuleVisitor for Collector {
         let stored = place.layout.stored_shape(&dims);
         let layout = place.layout;
         let produce = move || -> Result<Vec<f32>, String> {
-            let values = tensor.to_data().try_into_vec::<f32>().map_err(|error| format!("{error:?}"))?;
+            let values =
+                tensor.to_data().try_into_vec::<f32>().map_err(|error| format!("{error:?}"))?;
             Ok(match layout {
                 Layout::Transposed => transposed(&values, dims[0], dims[1]),
                 Layout::Same | Layout::Scalar => values,

@@ -10,12 +10,13 @@ use burn::nn::{
     PaddingConfig2d,
 };
 use burn::tensor::activation::relu;
-use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor, module};
 
 use crate::attention::{AttentionInput, MultiheadAttention};
 use crate::backbone::Pyramid;
 use crate::config::NetworkConfig;
+use crate::ops::{convolution, group_norm, layer_norm};
 use crate::position::sine_encoding;
 use crate::probe::Probe;
 
@@ -77,7 +78,10 @@ impl PixelDecoder {
         let y2 = y2.forward(res3, y3.clone(), probe);
         let y1 = Rung { adapter: &self.adapter_1, layer: &self.layer_1, level: 1 };
         let y1 = y1.forward(res2, y2.clone(), probe);
-        let mask_features = self.mask_features.forward(y1);
+        let mask_features = {
+            let bias = self.mask_features.bias.as_ref().map(|bias| bias.val());
+            convolution(y1, self.mask_features.weight.val(), bias)
+        };
         probe.stage(|| "pixdec.mask_features".into(), &mask_features);
         EncodedImage { mask_features, levels: [y4, y3, y2] }
     }
@@ -95,8 +99,8 @@ impl Rung<'_> {
         let lateral = self.adapter.forward(lateral);
         probe.stage(|| format!("pixdec.adapter_{}", self.level), &lateral);
         let [_, _, height, width] = lateral.dims();
-        let nearest = InterpolateOptions::new(InterpolateMode::Nearest)
-            .with_output_size([height, width]);
+        let nearest =
+            InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([height, width]);
         let sum = lateral + module::interpolate(coarser, nearest);
         let y = relu(self.layer.forward(sum));
         probe.stage(|| format!("pixdec.layer_{}", self.level), &y);
@@ -128,9 +132,7 @@ impl ConvNorm {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let weight = self.weight.val();
-        let padding = weight.dims()[2] / 2;
-        let options = ConvOptions::new([1, 1], [padding, padding], [1, 1], 1);
-        self.norm.forward(module::conv2d(x, weight, None, options))
+        group_norm(&self.norm, convolution(x, weight, None))
     }
 }
 
@@ -206,8 +208,8 @@ impl EncoderLayer {
             value: x.clone(),
             blocked: None,
         });
-        let x = self.norm1.forward(x + attended);
+        let x = layer_norm(&self.norm1, x + attended);
         let mixed = self.linear2.forward(relu(self.linear1.forward(x.clone())));
-        self.norm2.forward(x + mixed)
+        layer_norm(&self.norm2, x + mixed)
     }
 }

@@ -46,11 +46,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    pub(crate) fn cross_mask(
-        &mut self,
-        layer: usize,
-        blocked: Tensor<3, Bool>,
-    ) -> Tensor<3, Bool> {
+    pub(crate) fn cross_mask(&mut self, layer: usize, blocked: Tensor<3, Bool>) -> Tensor<3, Bool> {
         match &mut self.sink {
             Some(sink) => sink.cross_mask(layer, blocked),
             None => blocked,

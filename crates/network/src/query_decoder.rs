@@ -13,6 +13,7 @@ use burn::tensor::{Bool, Device, Tensor, module};
 
 use crate::attention::{AttentionInput, MultiheadAttention};
 use crate::config::NetworkConfig;
+use crate::ops::layer_norm;
 use crate::pixel_decoder::{EncodedImage, tokens_of};
 use crate::position::sine_encoding;
 use crate::probe::Probe;
@@ -32,9 +33,10 @@ pub struct QueryDecoder {
     transformer_self_attention_layers: Vec<SelfAttentionLayer>,
     transformer_ffn_layers: Vec<FeedForwardLayer>,
     decoder_norm: LayerNorm,
-    mask_embed: MaskEmbed,
+    mask_embed: Perceptron,
     /// `[C, projection]`, used as `x @ class_embed`.
     class_embed: Param<Tensor<2>>,
+    presence_head: Option<Perceptron>,
 }
 
 /// The words of each picture: the token rows of all its prompts, one after the other.
@@ -53,6 +55,9 @@ pub struct Heads {
     pub class_embed: Tensor<3>,
     /// `[B, Q, S/4, S/4]`: each query's mask, as logits.
     pub masks: Tensor<4>,
+    /// `[B, Q]`: how sure each query is that what it speaks for is there, as logits; none where
+    /// the network has no such head.
+    pub presence: Option<Tensor<2>>,
 }
 
 /// Which layers' answers to keep.
@@ -94,9 +99,10 @@ impl QueryDecoder {
                 .collect(),
             transformer_ffn_layers: layers.map(|_| FeedForwardLayer::new(config, device)).collect(),
             decoder_norm: LayerNormConfig::new(width).init(device),
-            mask_embed: MaskEmbed::new(width, config.pixel_decoder.mask_width, device),
+            mask_embed: Perceptron::new([width, width, config.pixel_decoder.mask_width], device),
             class_embed: Initializer::Normal { mean: 0.0, std: 0.02 }
                 .init([width, config.projection_width], device),
+            presence_head: config.presence_head.then(|| Perceptron::new([width, width, 1], device)),
         }
     }
 
@@ -116,8 +122,7 @@ impl QueryDecoder {
         };
         let query_position = batched(&self.query_embed);
         // The tokens' position is their own first value, and no gradient flows through it.
-        let position =
-            Tensor::cat(vec![query_position.clone(), words.tokens.clone().detach()], 1);
+        let position = Tensor::cat(vec![query_position.clone(), words.tokens.clone().detach()], 1);
         probe.stage(|| "dec.self_query_pos".into(), &position);
         let blocked = words.padding.map(|padding| blocked_columns(padding, queries));
 
@@ -173,20 +178,21 @@ impl QueryDecoder {
         index: usize,
         probe: &mut Probe,
     ) -> Heads {
-        let objects = self.decoder_norm.forward(objects);
+        let objects = layer_norm(&self.decoder_norm, objects);
         let class_embed = objects.clone().matmul(self.class_embed.val().unsqueeze());
+        let presence = self.presence_head.as_ref();
+        let presence = presence.map(|head| head.forward(objects.clone()).squeeze_dim::<2>(2));
         let mask_embed = self.mask_embed.forward(objects); // [B, Q, mask width]
         let [batch, channels, height, width] = image.mask_features.dims();
         let features = image.mask_features.clone().reshape([batch, channels, height * width]);
         let queries = mask_embed.dims()[1];
-        let masks =
-            mask_embed.clone().matmul(features).reshape([batch, queries, height, width]);
+        let masks = mask_embed.clone().matmul(features).reshape([batch, queries, height, width]);
         if probe.is_active() {
             probe.stage(|| format!("dec.heads.{index}.class_embed"), &class_embed);
             probe.stage(|| format!("dec.heads.{index}.mask_embed"), &mask_embed);
             probe.stage(|| format!("dec.heads.{index}.pred_masks"), &masks);
         }
-        Heads { class_embed, masks }
+        Heads { class_embed, masks, presence }
     }
 }
 
@@ -240,7 +246,7 @@ impl CrossAttentionLayer {
             value: level.source.clone(),
             blocked: Some(blocked),
         });
-        self.norm.forward(objects + seen)
+        layer_norm(&self.norm, objects + seen)
     }
 }
 
@@ -273,7 +279,7 @@ impl SelfAttentionLayer {
             value: x.clone(),
             blocked,
         });
-        self.norm.forward(x + heard)
+        layer_norm(&self.norm, x + heard)
     }
 }
 
@@ -298,19 +304,21 @@ impl FeedForwardLayer {
 
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let mixed = self.linear2.forward(relu(self.linear1.forward(x.clone())));
-        self.norm.forward(x + mixed)
+        layer_norm(&self.norm, x + mixed)
     }
 }
 
-/// Three linear maps with ReLU between them, from a query to its mask's coefficients.
+/// Three linear maps with ReLU between them, from a query to its mask's coefficients or to its
+/// presence.
 #[derive(Module, Debug)]
-pub struct MaskEmbed {
+pub struct Perceptron {
     layers: Vec<Linear>,
 }
 
-impl MaskEmbed {
-    fn new(width: usize, mask_width: usize, device: &Device) -> Self {
-        let outputs = [width, width, mask_width];
+impl Perceptron {
+    /// `outputs` are the widths after each map; all but the last are also the width before.
+    fn new(outputs: [usize; 3], device: &Device) -> Self {
+        let width = outputs[0];
         Self {
             layers: outputs
                 .map(|output| LinearConfig::new(width, output).init(device))

@@ -7,10 +7,11 @@ use burn::nn::{
     Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig,
 };
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::attention::{AttentionInput, MultiheadAttention};
 use crate::config::{NetworkConfig, TextEncoderConfig};
+use crate::ops::layer_norm;
 use crate::probe::Probe;
 
 /// Differs from the vision side's 1e-5.
@@ -67,12 +68,17 @@ impl LanguageEncoder {
         let hidden = self.lang_encoder.forward(ids, probe); // [n, T, W]
         let projection = self.lang_proj.val();
         let width = projection.dims()[1];
+        let [sentences, positions, _] = hidden.dims();
         let tokens = hidden.matmul(projection.unsqueeze()); // [n, T, C]
         probe.stage(|| "text.token_emb".into(), &tokens);
-        let ends = lengths.iter().enumerate().map(|(sentence, &length)| {
-            tokens.clone().slice([sentence..sentence + 1, length - 1..length]).reshape([1, width])
-        });
-        let sentences = Tensor::cat(ends.collect(), 0);
+        let ends: Vec<i64> = lengths
+            .iter()
+            .enumerate()
+            .map(|(sentence, &length)| (sentence * positions + length - 1) as i64)
+            .collect();
+        let ends =
+            Tensor::<1, Int>::from_data(TensorData::new(ends, [sentences]), &tokens.device());
+        let sentences = tokens.clone().reshape([sentences * positions, width]).select(0, ends);
         probe.stage(|| "text.class_emb".into(), &sentences);
         EncodedText { tokens, sentences }
     }
@@ -114,7 +120,7 @@ impl TextTransformer {
             x = block.forward(x, blocked.clone().unsqueeze());
             probe.stage(|| format!("text.resblocks.{index}"), &x);
         }
-        let x = self.ln_final.forward(x);
+        let x = layer_norm(&self.ln_final, x);
         probe.stage(|| "text.ln_final".into(), &x);
         x
     }
@@ -145,7 +151,7 @@ impl ResidualBlock {
     }
 
     fn forward(&self, x: Tensor<3>, blocked: Tensor<3, Bool>) -> Tensor<3> {
-        let y = self.ln_1.forward(x.clone());
+        let y = layer_norm(&self.ln_1, x.clone());
         let attended = self.attn.forward(AttentionInput {
             query: y.clone(),
             key: y.clone(),
@@ -153,7 +159,7 @@ impl ResidualBlock {
             blocked: Some(blocked),
         });
         let x = x + attended;
-        let y = self.mlp.forward(self.ln_2.forward(x.clone()));
+        let y = self.mlp.forward(layer_norm(&self.ln_2, x.clone()));
         x + y
     }
 }

@@ -117,9 +117,10 @@ pub fn numbers(file: &SafeTensors, name: &str) -> Result<Vec<f64>> {
     let view = file.tensor(name).with_context(|| format!("looking for {name}"))?;
     let data = view.data();
     Ok(match view.dtype() {
-        Dtype::F32 => {
-            data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()).collect()
-        }
+        Dtype::F32 => data
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into())
+            .collect(),
         Dtype::I64 => data
             .chunks_exact(8)
             .map(|b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f64)

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
-use medparse::preprocess;
+use medparse::picture::{RgbView, Size};
+use medparse::preprocess::{Normalization, normalize, resize_bicubic};
 use medparse::tokenizer::{Tokenizer, Tokens};
 use medparse_imaging::Picture;
 use medparse_network::{GroundingTokens, Keep, Network, NetworkConfig, Probe};
@@ -126,9 +127,10 @@ fn golden_loss(
 ) -> Tensor<1> {
     let device = Device::flex().autodiff();
     let side = config.image_size;
-    let normalization =
-        preprocess::Normalization { mean: config.pixel_mean, std: config.pixel_std };
-    let planes = normalization.planes(&preprocess::stretch(picture.into(), side));
+    let size = Size { width: picture.width() as usize, height: picture.height() as usize };
+    let view = RgbView::new(size, picture.pixels()).expect("a picture has its pixels");
+    let normalization = Normalization { mean: config.pixel_mean, std: config.pixel_std };
+    let planes = normalize(&resize_bicubic(&view, Size::square(side)), &normalization);
     let image = Tensor::from_data(TensorData::new(planes, [1, 3, side, side]), &device);
     let phrases: Vec<Tokens> =
         index.prompts.iter().map(|prompt| Tokenizer::new().encode(prompt)).collect();
@@ -183,9 +185,9 @@ fn gradients_by_key(network: Network, gradients: &Gradients) -> Result<BTreeMap<
     impl ModuleMapper for ToGradient<'_> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let (id, tensor, mapper) = param.consume();
-            let gradient = tensor.grad(self.0).unwrap_or_else(|| {
-                Tensor::zeros(tensor.shape(), &tensor.device().inner())
-            });
+            let gradient = tensor
+                .grad(self.0)
+                .unwrap_or_else(|| Tensor::zeros(tensor.shape(), &tensor.device().inner()));
             Param::from_mapped_value(id, gradient, mapper)
         }
     }

@@ -57,11 +57,11 @@ fn main() -> Result<()> {
         };
         let golden = GoldenCase::read(&arguments.golden, &format!("case_{case}"))?;
         let path = arguments.golden.join(picture);
-        let picture = Picture::open(&path).with_context(|| format!("reading {}", path.display()))?;
+        let picture =
+            Picture::open(&path).with_context(|| format!("reading {}", path.display()))?;
         let seen = subject.see(&picture, &golden, &floors);
         let rows = subject.ask(&seen, &golden, &floors)?;
-        let report =
-            CaseReport { name: format!("full {case}"), prompts: golden.prompts, rows };
+        let report = CaseReport { name: format!("full {case}"), prompts: golden.prompts, rows };
         say(&report.summary())?;
         for row in report.failures() {
             say(&format!("  {}: {:?}", row.stage, row.outcome))?;

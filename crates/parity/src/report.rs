@@ -46,8 +46,7 @@ impl CaseReport {
         let [rms, max] = self.worst();
         let [flipped, bits] = self.flipped_bits();
         let failed = self.failures().count();
-        let verdict =
-            if failed == 0 { "equal".into() } else { format!("{failed} stages differ") };
+        let verdict = if failed == 0 { "equal".into() } else { format!("{failed} stages differ") };
         format!(
             "{}: {} stages, {verdict}; worst rms {rms:.1} floors, worst value {max:.1} floors, \
              {flipped} of {bits} attention mask bits flipped",
@@ -109,11 +108,14 @@ impl GradientReport {
 
     /// The gradients' section of the page.
     pub fn markdown(&self) -> String {
-        let mut page = String::from("\n## Gradients\n\n| tensor | length | relative error | |\n|---|---:|---:|---|\n");
+        let mut page = String::from(
+            "\n## Gradients\n\n| tensor | length | relative error | |\n|---|---:|---:|---|\n",
+        );
         for row in &self.rows {
             let verdict = if row.passes() { "" } else { "**differs**" };
             let expected = row.expected.map_or("none".into(), |length| format!("{length:.3e}"));
-            let _ = writeln!(page, "| `{}` | {expected} | {:.2e} | {verdict} |", row.key, row.error);
+            let _ =
+                writeln!(page, "| `{}` | {expected} | {:.2e} | {verdict} |", row.key, row.error);
         }
         page
     }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use medparse::bank::ClassBank;
+use medparse::picture::{MapView, RgbView, Size};
+use medparse::postprocess::ProbabilityMap;
+use medparse::preprocess::{Normalization, Placement, normalize, resize_bicubic};
 use medparse::runtime::Runtime;
-use medparse::selection::{
-    Embeddings, first_maximum, matched_queries, similarity_scale,
-};
+use medparse::selection::{Embeddings, first_maximum, matched_queries, similarity_scale};
 use medparse::tokenizer::{CONTEXT_LENGTH, END_OF_TEXT, Tokenizer, Tokens};
-use medparse::{postprocess, preprocess};
 use medparse_imaging::Picture;
 use medparse_network::{
     EncodedImage, GroundingTokens, Keep, Network, NetworkConfig, Probe, StageSink,
@@ -31,7 +31,7 @@ pub struct Subject {
 
 /// A picture's encoding and the verdicts gathered on the way.
 pub struct SeenPicture {
-    size: [usize; 2],
+    size: Size,
     image: EncodedImage,
     rows: Vec<Row>,
 }
@@ -53,19 +53,19 @@ impl Subject {
     ) -> SeenPicture {
         let side = self.config.image_size;
         let mut judge = Judge::new(golden, floors);
-        let square = preprocess::stretch(picture.into(), side);
+        let size = Size { width: picture.width() as usize, height: picture.height() as usize };
+        let view = RgbView::new(size, picture.pixels()).expect("a picture has its pixels");
+        let square = resize_bicubic(&view, Size::square(side));
         let planes: Vec<u8> =
             (0..3).flat_map(|channel| square.iter().skip(channel).step_by(3).copied()).collect();
         judge.exact("pre.image_u8", &planes);
-        let normalization = preprocess::Normalization {
-            mean: self.config.pixel_mean,
-            std: self.config.pixel_std,
-        };
-        let input = normalization.planes(&square);
+        let normalization =
+            Normalization { mean: self.config.pixel_mean, std: self.config.pixel_std };
+        let input = normalize(&square, &normalization);
         judge.close("pre.input", &input);
-        let input = Tensor::from_data(TensorData::new(input, [1, 3, side, side]), self.runtime.device());
+        let input =
+            Tensor::from_data(TensorData::new(input, [1, 3, side, side]), self.runtime.device());
         let image = self.runtime.network().encode_image(input, &mut Probe::new(&mut judge));
-        let size = [picture.height() as usize, picture.width() as usize];
         SeenPicture { size, image, rows: judge.rows }
     }
 
@@ -121,9 +121,10 @@ impl Subject {
         let ids = Tensor::<2, Int>::from_data(ids, self.runtime.device());
         let lengths: Vec<usize> = phrases.iter().map(|phrase| phrase.ids().len()).collect();
         let text = self.runtime.network().encode_text(ids, &lengths, &mut Probe::new(judge));
-        let rows = lengths.iter().enumerate().map(|(phrase, &length)| {
-            text.tokens.clone().narrow(0, phrase, 1).narrow(1, 0, length)
-        });
+        let rows = lengths
+            .iter()
+            .enumerate()
+            .map(|(phrase, &length)| text.tokens.clone().narrow(0, phrase, 1).narrow(1, 0, length));
         (Tensor::cat(rows.collect(), 1), embeddings(text.sentences.unsqueeze()))
     }
 }
@@ -159,7 +160,8 @@ impl<'a> Judge<'a> {
     fn close(&mut self, stage: &str, ours: &[f32]) {
         if let Some(golden) = self.tensor(stage) {
             // The class bank has no measured floor of its own; it is made of class embeddings.
-            let same = if stage == "text.class_prompts_embeddings" { "text.class_emb" } else { stage };
+            let same =
+                if stage == "text.class_prompts_embeddings" { "text.class_emb" } else { stage };
             let floor = self.floors.get(same).copied().unwrap_or_default();
             self.rows.push(close(stage, ours, golden, floor));
         }
@@ -197,16 +199,16 @@ impl<'a> Judge<'a> {
     }
 
     /// Compares the masks of `queries` at the mask's own size and at the picture's.
-    fn masks(&mut self, masks: Tensor<4>, queries: &[usize], [height, width]: [usize; 2]) {
+    fn masks(&mut self, masks: Tensor<4>, queries: &[usize], size: Size) {
         let [_, _, rows, columns] = masks.dims();
         let mut logits = Vec::new();
         let mut probabilities = Vec::new();
         for &query in queries {
             let map = values(masks.clone().narrow(1, query, 1));
-            probabilities.extend(postprocess::probabilities(
-                &postprocess::LogitMap { values: &map, height: rows, width: columns },
-                [height, width],
-            ));
+            let view = MapView::new(Size { width: columns, height: rows }, &map)
+                .expect("a mask has as many values as its size says");
+            let place = Placement::stretched(size);
+            probabilities.extend(ProbabilityMap::from_logits(&view, &place).into_values());
             logits.extend(map);
         }
         self.close("final.matched_mask_logits", &logits);
@@ -241,7 +243,8 @@ impl<'a> Judge<'a> {
             .keys()
             .filter(|stage| !self.seen.contains(*stage) && !came.contains(stage.as_str()))
             .collect();
-        let rows = absent.into_iter().map(|stage| Row { stage: stage.clone(), outcome: Outcome::Absent });
+        let rows =
+            absent.into_iter().map(|stage| Row { stage: stage.clone(), outcome: Outcome::Absent });
         self.rows.extend(rows.collect::<Vec<_>>());
     }
 

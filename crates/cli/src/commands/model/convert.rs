@@ -1,0 +1,86 @@
+//! `medparse model convert`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use medparse::card::Description;
+use medparse::convert::{ModelFormat, live_tensors, write_model};
+use medparse::load::describe;
+use medparse::{LoadOptions, Model, ModelSource};
+use medparse_weights::{Checkpoint, FloatType};
+
+use crate::output::{bytes, say};
+use crate::progress::{self, Loading};
+
+/// Convert a model file: to safetensors with everything inside, or to a PyTorch state dict.
+///
+/// A safetensors file carries the configuration and the class bank, so that it needs no YAML and
+/// loads at once, and leaves out the quarter of the published checkpoint that is never read.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  medparse model convert biomedparse_v1.pt biomedparse.safetensors --precision bf16"
+)]
+pub struct Arguments {
+    /// A .pt or .safetensors file.
+    input: PathBuf,
+    /// The new file; its ending (.safetensors, .pt) chooses the format.
+    output: PathBuf,
+    /// How each weight is stored; computing is in f32 all the same.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
+    /// The network's YAML, where it is neither in the file nor beside it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Side of the square the network sees, in pixels, instead of the configuration's.
+    #[arg(long, value_name = "PIXELS")]
+    image_size: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Precision {
+    /// 32 bits, as trained.
+    F32,
+    /// 16 bits, of small range.
+    F16,
+    /// 16 bits, of small precision.
+    Bf16,
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let output = &arguments.output;
+    let Some(format) = ModelFormat::of(output) else {
+        bail!("{}: expected a name ending in .safetensors, .pt or .pth", output.display());
+    };
+    let options = LoadOptions {
+        config: arguments.config.clone(),
+        image_size: arguments.image_size,
+        ..LoadOptions::default()
+    };
+    let checkpoint = Checkpoint::open(&arguments.input)?;
+    let card = describe(&checkpoint, None, &options)?.description.card;
+    // Loading checks every key, and gives the class bank.
+    let source = ModelSource::File(arguments.input.clone());
+    let mut loading = Loading::new(&source.to_string());
+    let model = Model::load(&source, &options, &mut |step| loading.show(step))?;
+    drop(loading);
+    let float = match arguments.precision {
+        Precision::F32 => FloatType::F32,
+        Precision::F16 => FloatType::F16,
+        Precision::Bf16 => FloatType::BF16,
+    };
+    let description = Description { network: model.network().clone(), card };
+    let tensors = live_tensors(&checkpoint, &description.network, float)?;
+    let bar = progress::transfer();
+    bar.set_message(format!("writing {}", output.display()));
+    write_model(output, format, tensors, &description, Some(model.class_bank()), &mut |step| {
+        bar.set_length(step.total_bytes);
+        bar.set_position(step.bytes);
+    })?;
+    bar.finish_and_clear();
+    let size = std::fs::metadata(output).context("looking at the new file")?.len();
+    say(&format!("wrote {} ({})", output.display(), bytes(size)))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,312 @@
+//! From a source to a model: the file, its configuration, its class bank.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use medparse_network::keys::CLASS_BANK_KEY;
+use medparse_network::{ConfigError, LoadError, Network, NetworkConfig};
+use medparse_weights::{Checkpoint, WeightsError, deterministic};
+
+use crate::bank::ClassBank;
+use crate::bank_cache::BankCache;
+use crate::card::{CARD_KEY, Description, ModelCard, NETWORK_KEY, Provenance};
+use crate::device::{Processor, ProcessorError};
+use crate::model::Model;
+use crate::preprocess::Fit;
+use crate::selection::Embeddings;
+use crate::sources::hub::{self, HubError, HubOptions, HubReference, Pulled};
+use crate::sources::ModelSource;
+
+/// The bundled network's sizes.
+const BUNDLED_CONFIG: &str = include_str!("../../../models/tiny.yaml");
+
+/// How to load a model.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// The network's YAML; where absent, what the file carries, then a YAML beside it, then the
+    /// published configuration.
+    pub config: Option<PathBuf>,
+    /// Side of the model's square in pixels, where the configuration is to be overruled.
+    pub image_size: Option<usize>,
+    /// How pictures that are not square are shown, where the model's card is to be overruled.
+    pub fit: Option<Fit>,
+    /// What computes.
+    pub processor: Processor,
+    /// How to reach the hub; as the environment says where absent.
+    pub hub: Option<HubOptions>,
+}
+
+/// What a load is at; told as it goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum LoadStep<'a> {
+    /// The hub is asked, or a file of it arrives.
+    Fetching(hub::Progress<'a>),
+    /// The weights are read.
+    Weights,
+    /// The class bank is computed: sentences done, sentences in all.
+    ClassBank(usize, usize),
+}
+
+/// Why a model can't be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file can't be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The hub did not give it.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The processor is not there.
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
+    /// A configuration can't be used.
+    #[error("{}: {error}", path.display())]
+    Config {
+        /// The YAML, or the file that carries the configuration.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ConfigError,
+    },
+    /// A configuration can't be read.
+    #[error("cannot read {}: {error}", path.display())]
+    ReadConfig {
+        /// The YAML.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// What the file says of itself is not of the form this version writes.
+    #[error("{}: its metadata `{key}` can't be read: {error}", path.display())]
+    Metadata {
+        /// The model file.
+        path: PathBuf,
+        /// The metadata's key.
+        key: &'static str,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+    /// The file's class bank is not one.
+    #[error("{}: `{CLASS_BANK_KEY}` has shape {found:?}, expected {expected:?}", path.display())]
+    ClassBank {
+        /// The model file.
+        path: PathBuf,
+        /// The shape it should have.
+        expected: [usize; 2],
+        /// The shape it has.
+        found: Vec<usize>,
+    },
+    /// The weights do not fit the configuration.
+    #[error("{error}{}", hint(assumed))]
+    Load {
+        /// The keys at fault.
+        error: LoadError,
+        /// The places that were looked at, where no configuration was found and the published
+        /// one was assumed.
+        assumed: Vec<PathBuf>,
+    },
+}
+
+fn hint(assumed: &[PathBuf]) -> String {
+    if assumed.is_empty() {
+        return String::new();
+    }
+    let places: Vec<_> = assumed.iter().map(|path| path.display().to_string()).collect();
+    format!(
+        ". The configuration of the published BiomedParse was assumed, since there is no {}; if \
+         this is another network of the family, name its YAML with --config",
+        places.join(" or ")
+    )
+}
+
+impl Model {
+    /// Loads a model, telling `progress` what it is at.
+    ///
+    /// # Errors
+    /// When the source can't be had, is no checkpoint, or does not fit its configuration.
+    pub fn load(
+        source: &ModelSource,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(LoadStep<'_>),
+    ) -> Result<Self, ModelError> {
+        let device = options.processor.device()?;
+        let model = match source {
+            ModelSource::Bundled => Self::bundled(device, options, progress)?,
+            ModelSource::File(path) => Self::from_file(path, None, device, options, progress)?,
+            ModelSource::Hub(reference) => {
+                let pulled = fetch(reference, options, progress)?;
+                let config = pulled.config.as_deref();
+                Self::from_file(&pulled.weights, config, device, options, progress)?
+            }
+        };
+        Ok(match options.fit {
+            Some(fit) => model.with_fit(fit),
+            None => model,
+        })
+    }
+
+    /// The network that comes with the program.
+    fn bundled(
+        device: Device,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(LoadStep<'_>),
+    ) -> Result<Self, ModelError> {
+        let path = Path::new("models/tiny.yaml");
+        let network = NetworkConfig::from_yaml(BUNDLED_CONFIG)
+            .map_err(|error| ModelError::Config { path: path.into(), error })?;
+        let network = with_image_size(network, options, path)?;
+        progress(LoadStep::Weights);
+        let filled = Network::filled(&network, &device, |key, shape| {
+            Ok::<_, std::convert::Infallible>(deterministic::values(key, shape))
+        });
+        let Ok(filled) = filled;
+        let mut card = ModelCard::unknown("medparse-untrained");
+        card.summary = "A tiny network with weights from a rule, for trying the program.".into();
+        card.weights = Provenance::Deterministic;
+        Ok(Self::new(filled, device, Description { network, card }, |runtime| {
+            ClassBank::compute(runtime, &mut |done, total| {
+                progress(LoadStep::ClassBank(done, total));
+            })
+        }))
+    }
+
+    fn from_file(
+        path: &Path,
+        sidecar: Option<&Path>,
+        device: Device,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(LoadStep<'_>),
+    ) -> Result<Self, ModelError> {
+        let checkpoint = Checkpoint::open(path)?;
+        let Found { description, assumed } = describe(&checkpoint, sidecar, options)?;
+        progress(LoadStep::Weights);
+        let network = Network::load(&description.network, &checkpoint, &device)
+            .map_err(|error| ModelError::Load { error, assumed })?;
+        let stored = stored_bank(&checkpoint, &description.network)?;
+        Ok(Self::new(network, device, description, |runtime| {
+            stored.unwrap_or_else(|| {
+                let cache = BankCache::of(&checkpoint);
+                cache.read().unwrap_or_else(|| {
+                    let bank = ClassBank::compute(runtime, &mut |done, total| {
+                        progress(LoadStep::ClassBank(done, total));
+                    });
+                    cache.write(&bank);
+                    bank
+                })
+            })
+        }))
+    }
+}
+
+/// Finds a hub model on this machine, or fetches it if it is not there.
+fn fetch(
+    reference: &HubReference,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(LoadStep<'_>),
+) -> Result<Pulled, HubError> {
+    let hub_options = match &options.hub {
+        Some(options) => options.clone(),
+        None => HubOptions::from_env()?,
+    };
+    match hub::cached(reference, &hub_options) {
+        Err(HubError::NotCached { .. }) => hub::pull(reference, &hub_options, &mut |step| {
+            progress(LoadStep::Fetching(step));
+        }),
+        found => found,
+    }
+}
+
+/// A file's description, and where a configuration was looked for in vain.
+pub struct Found {
+    /// The sizes and the card.
+    pub description: Description,
+    /// Empty where a configuration was found.
+    pub assumed: Vec<PathBuf>,
+}
+
+/// Finds the configuration and the card of a checkpoint: those named in `options` first, then
+/// what the file carries, then a YAML beside it, then the published configuration.
+///
+/// # Errors
+/// When one is there but can't be used.
+pub fn describe(
+    checkpoint: &Checkpoint,
+    sidecar: Option<&Path>,
+    options: &LoadOptions,
+) -> Result<Found, ModelError> {
+    let path = checkpoint.path();
+    let metadata = |key| checkpoint.metadata().get(key);
+    let card = match metadata(CARD_KEY) {
+        Some(json) => serde_json::from_str(json)
+            .map_err(|error| ModelError::Metadata { path: path.into(), key: CARD_KEY, error })?,
+        None => {
+            let stem = path.file_stem().unwrap_or_default();
+            let mut card = ModelCard::unknown(stem.to_string_lossy());
+            if is_deterministic(checkpoint) {
+                card.weights = Provenance::Deterministic;
+            }
+            card
+        }
+    };
+    let beside = places_beside(path);
+    let chosen = options.config.as_deref().or(sidecar);
+    let (network, from, assumed) = if let Some(yaml) = chosen {
+        (read_yaml(yaml)?, yaml, Vec::new())
+    } else if let Some(json) = metadata(NETWORK_KEY) {
+        let network: NetworkConfig = serde_json::from_str(json)
+            .map_err(|error| ModelError::Metadata { path: path.into(), key: NETWORK_KEY, error })?;
+        (network, path, Vec::new())
+    } else if let Some(yaml) = beside.iter().find(|place| place.is_file()) {
+        (read_yaml(yaml)?, yaml.as_path(), Vec::new())
+    } else {
+        (NetworkConfig::biomedparse_v1(), path, beside.clone())
+    };
+    let network = with_image_size(network, options, from)?;
+    Ok(Found { description: Description { network, card }, assumed })
+}
+
+/// Whether a small tensor holds exactly what the rule of test weights gives for its name.
+fn is_deterministic(checkpoint: &Checkpoint) -> bool {
+    const KEY: &str = "sem_seg_head.predictor.decoder_norm.weight";
+    let Some(entry) = checkpoint.get(KEY) else { return false };
+    entry.read_f32().is_ok_and(|values| values == deterministic::values(KEY, entry.shape()))
+}
+
+/// Where a checkpoint's YAML may stand: `model.pt` has `model.yaml`, `model_config.yaml`, or
+/// `config.yaml`.
+fn places_beside(path: &Path) -> Vec<PathBuf> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    ["{}.yaml", "{}_config.yaml", "config.yaml"]
+        .map(|name| path.with_file_name(name.replace("{}", &stem)))
+        .to_vec()
+}
+
+fn read_yaml(path: &Path) -> Result<NetworkConfig, ModelError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ModelError::ReadConfig { path: path.into(), error })?;
+    NetworkConfig::from_yaml(&text).map_err(|error| ModelError::Config { path: path.into(), error })
+}
+
+fn with_image_size(
+    mut network: NetworkConfig,
+    options: &LoadOptions,
+    path: &Path,
+) -> Result<NetworkConfig, ModelError> {
+    network.image_size = options.image_size.unwrap_or(network.image_size);
+    network.check().map_err(|error| ModelError::Config { path: path.into(), error })?;
+    Ok(network)
+}
+
+/// The class bank a file carries, if it carries one.
+fn stored_bank(
+    checkpoint: &Checkpoint,
+    network: &NetworkConfig,
+) -> Result<Option<ClassBank>, ModelError> {
+    let Some(entry) = checkpoint.get(CLASS_BANK_KEY) else { return Ok(None) };
+    let expected = [crate::classes::CLASS_COUNT, network.projection_width];
+    if entry.shape() != expected {
+        let (path, found) = (checkpoint.path().into(), entry.shape().to_vec());
+        return Err(ModelError::ClassBank { path, expected, found });
+    }
+    Ok(ClassBank::from_rows(Embeddings::new(entry.read_f32()?, expected[1])))
+}

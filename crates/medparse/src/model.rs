@@ -1,0 +1,262 @@
+//! A loaded model, and the two things one does with it: encode a picture, ask about it.
+
+use medparse_imaging::{Mask, Picture};
+use medparse_network::{EncodedImage, Network, NetworkConfig};
+
+use crate::bank::ClassBank;
+use crate::card::{Description, ModelCard};
+use crate::classes::{CATEGORIES, Category};
+use crate::picture::{MapView, RgbView, ShapeError, Size};
+use crate::postprocess::ProbabilityMap;
+use crate::preprocess::{Fit, InputConfig, Normalization, Placement, preprocess};
+use crate::prompts::Prompt;
+use crate::runtime::{Decoded, EncodedPhrases, Runtime};
+use crate::segmentation::{Interaction, SegmentOptions, Segmentation};
+use crate::selection::{first_maximum, matched_queries, similarity_scale};
+use crate::tokenizer::{Tokenizer, Tokens};
+
+/// A model, ready to be asked; shared by reference between threads.
+///
+/// ```no_run
+/// use medparse::{LoadOptions, Model, ModelSource, Prompt};
+/// use medparse_imaging::Picture;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let source: ModelSource = "biomedparse_v1.pt".parse()?;
+/// let model = Model::load(&source, &LoadOptions::default(), &mut |_| ())?;
+/// let picture = Picture::open("slide.png")?;
+/// let prompts = Prompt::split("neoplastic cells & inflammatory cells")?;
+/// for answer in model.segment(&picture, &prompts)? {
+///     println!("{}: {}, {} px", answer.prompt, answer.category, answer.area);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Model {
+    runtime: Runtime,
+    network: NetworkConfig,
+    card: ModelCard,
+    bank: ClassBank,
+    fit: Fit,
+    /// The logarithm of the factor on similarities.
+    logit_scale: f32,
+}
+
+/// A picture as the model sees it; ask about it as often as you like.
+#[derive(Debug, Clone)]
+pub struct EncodedPicture {
+    image: EncodedImage,
+    placement: Placement,
+}
+
+impl EncodedPicture {
+    /// Width and height of the picture itself, and so of every mask.
+    pub fn size(&self) -> Size {
+        self.placement.picture()
+    }
+}
+
+/// Why a picture can't be segmented.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// There is nothing to look for.
+    #[error("no prompt: say what to look for, as in \"neoplastic cells & inflammatory cells\"")]
+    NoPrompt,
+    /// The picture's pixels do not fit its size.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A mask could not be made.
+    #[error(transparent)]
+    Mask(#[from] medparse_imaging::Error),
+}
+
+impl Model {
+    /// A model made of its parts.
+    pub(crate) fn new(
+        network: Network,
+        device: burn::tensor::Device,
+        description: Description,
+        bank: impl FnOnce(&Runtime) -> ClassBank,
+    ) -> Self {
+        let runtime = Runtime::new(network, device);
+        let logit_scale = runtime.logit_scale();
+        let bank = bank(&runtime);
+        let Description { network, card } = description;
+        Self { runtime, network, fit: card.fit, card, bank, logit_scale }
+    }
+
+    /// What the model says of itself.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// The sizes of its network.
+    pub fn network(&self) -> &NetworkConfig {
+        &self.network
+    }
+
+    /// The rows its categories are read from.
+    pub fn class_bank(&self) -> &ClassBank {
+        &self.bank
+    }
+
+    /// How it is shown pictures that are not square.
+    pub fn fit(&self) -> Fit {
+        self.fit
+    }
+
+    /// The same model, shown pictures another way than it was trained for.
+    #[must_use]
+    pub fn with_fit(mut self, fit: Fit) -> Self {
+        self.fit = fit;
+        self
+    }
+
+    /// Encodes a picture once, for any number of questions.
+    ///
+    /// # Errors
+    /// When the picture is empty.
+    pub fn encode(&self, picture: &Picture) -> Result<EncodedPicture, SegmentError> {
+        let size = Size { width: picture.width() as usize, height: picture.height() as usize };
+        let view = RgbView::new(size, picture.pixels())?;
+        let config = InputConfig {
+            side: self.network.image_size,
+            fit: self.fit,
+            normalization: Normalization {
+                mean: self.network.pixel_mean,
+                std: self.network.pixel_std,
+            },
+        };
+        let input = preprocess(&view, &config);
+        let image = self.runtime.encode_image(input.values, input.side);
+        Ok(EncodedPicture { image, placement: input.placement })
+    }
+
+    /// Encodes a picture and asks for all phrases together, as the reference does.
+    ///
+    /// # Errors
+    /// When there is no prompt, or the picture is empty.
+    pub fn segment(
+        &self,
+        picture: &Picture,
+        prompts: &[Prompt],
+    ) -> Result<Vec<Segmentation>, SegmentError> {
+        self.segment_with(picture, prompts, &SegmentOptions::default())
+    }
+
+    /// As [`Model::segment`], with options.
+    ///
+    /// # Errors
+    /// When there is no prompt, or the picture is empty.
+    pub fn segment_with(
+        &self,
+        picture: &Picture,
+        prompts: &[Prompt],
+        options: &SegmentOptions,
+    ) -> Result<Vec<Segmentation>, SegmentError> {
+        if prompts.is_empty() {
+            return Err(SegmentError::NoPrompt);
+        }
+        self.ask(&self.encode(picture)?, prompts, options)
+    }
+
+    /// Asks about an encoded picture; one answer per prompt, in their order.
+    ///
+    /// # Errors
+    /// When there is no prompt.
+    pub fn ask(
+        &self,
+        picture: &EncodedPicture,
+        prompts: &[Prompt],
+        options: &SegmentOptions,
+    ) -> Result<Vec<Segmentation>, SegmentError> {
+        if prompts.is_empty() {
+            return Err(SegmentError::NoPrompt);
+        }
+        match options.interaction {
+            Interaction::Joint => self.ask_together(picture, prompts, options),
+            Interaction::Independent => {
+                let mut answers = Vec::with_capacity(prompts.len());
+                for prompt in prompts {
+                    let alone = std::slice::from_ref(prompt);
+                    answers.extend(self.ask_together(picture, alone, options)?);
+                }
+                Ok(answers)
+            }
+        }
+    }
+
+    fn ask_together(
+        &self,
+        picture: &EncodedPicture,
+        prompts: &[Prompt],
+        options: &SegmentOptions,
+    ) -> Result<Vec<Segmentation>, SegmentError> {
+        let tokenizer = Tokenizer::new();
+        let phrases: Vec<Tokens> =
+            prompts.iter().map(|prompt| tokenizer.encode(prompt.as_str())).collect();
+        let EncodedPhrases { tokens, sentences } = self.runtime.encode_phrases(&phrases);
+        let decoded = self.runtime.decode(&picture.image, &tokens);
+        let scale = similarity_scale(self.logit_scale);
+        let similarity = decoded.queries.normalized().similarity(&sentences.normalized(), scale);
+        let matched = matched_queries(&similarity, prompts.len());
+        let classes = self.bank.logits(&decoded.queries, self.logit_scale);
+        let class_count = self.bank.rows().count();
+        let answers = matched.into_iter().enumerate().map(|(index, query)| {
+            let class_logits = &classes[query * class_count..][..class_count];
+            let answer = Answer {
+                prompt: &prompts[index],
+                truncated: phrases[index].is_truncated(),
+                query,
+                similarity: similarity[query * prompts.len() + index],
+                category: Category::at(first_maximum(&class_logits[..CATEGORIES.len()])),
+                class_with_background: first_maximum(class_logits),
+            };
+            answer.into_segmentation(&decoded, picture.placement, options.threshold)
+        });
+        answers.collect()
+    }
+}
+
+/// What is known of an answer before its mask is brought to the picture's size.
+struct Answer<'a> {
+    prompt: &'a Prompt,
+    truncated: bool,
+    query: usize,
+    similarity: f32,
+    category: Category,
+    class_with_background: usize,
+}
+
+impl Answer<'_> {
+    fn into_segmentation(
+        self,
+        decoded: &Decoded,
+        placement: Placement,
+        threshold: f32,
+    ) -> Result<Segmentation, SegmentError> {
+        let logits = decoded.mask_logits(self.query);
+        let logits = MapView::new(decoded.mask_size(), &logits)?;
+        let probability = ProbabilityMap::from_logits(&logits, &placement);
+        let Size { width, height } = probability.size();
+        let values = probability.values();
+        let mask = Mask::from_probabilities(width as u32, height as u32, values, threshold)?;
+        let area = mask.area();
+        let inside = values.iter().filter(|&&probability| probability > threshold);
+        let sum: f64 = inside.map(|&probability| f64::from(probability)).sum();
+        Ok(Segmentation {
+            prompt: self.prompt.as_str().to_owned(),
+            bounding_box: mask.bounding_box(),
+            mask,
+            probability,
+            category: self.category,
+            class_with_background: self.class_with_background,
+            similarity: self.similarity,
+            query: self.query,
+            area,
+            mean_probability: (area > 0).then(|| sum / area as f64),
+            truncated: self.truncated,
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! Is this file a model that works? Keys, shapes, numbers, and a picture through it.
+
+use std::path::Path;
+
+use medparse_imaging::procedural;
+use medparse_network::{Mismatch, NetworkConfig, expected_tensors, is_unused};
+use medparse_weights::Checkpoint;
+use serde::Serialize;
+
+use crate::card::{Description, Provenance};
+use crate::load::{LoadOptions, LoadStep, ModelError, describe};
+use crate::model::{Model, SegmentError};
+use crate::prompts::Prompt;
+use crate::sources::ModelSource;
+use crate::{Interaction, SegmentOptions};
+
+/// The side of the procedural picture, in pixels.
+const PICTURE_SIDE: u32 = 512;
+
+/// A phrase for something that the procedural picture does not show.
+const ABSENT: &str = "liver";
+
+/// Rows of the class bank more alike than this are not told apart.
+const LARGEST_COSINE: f32 = 0.9999;
+
+/// Probability maps that vary by less than this say nothing.
+const SMALLEST_SPREAD: f32 = 1e-3;
+
+/// What is looked at, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckKind {
+    /// Every key the network reads is there, in its shape, and no unknown one.
+    Keys,
+    /// Every weight is a finite number, and no tensor is all zero.
+    Numbers,
+    /// The text encoder tells the 17 classes apart.
+    Words,
+    /// A picture goes through and comes out as masks that vary.
+    Picture,
+}
+
+/// The verdict on one question.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    /// The question.
+    pub kind: CheckKind,
+    /// Whether the answer is as it should be.
+    pub passed: bool,
+    /// What was found.
+    pub found: String,
+}
+
+/// How one phrase came out on the procedural picture.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PhraseResult {
+    /// The phrase.
+    pub prompt: String,
+    /// Part of the picture in the mask, 0..=1.
+    pub covered: f64,
+    /// Agreement with the truth, 0..=1; none for what the picture does not show.
+    pub dice: Option<f64>,
+    /// The category.
+    pub category: String,
+}
+
+/// Everything that was found about a file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verification {
+    /// The format, as in "PyTorch zip".
+    pub format: String,
+    /// Tensors in the file.
+    pub tensors: usize,
+    /// Tensors that text prompting never reads.
+    pub unused_tensors: usize,
+    /// Values that the network reads.
+    pub values: usize,
+    /// Whether the weights are those of the deterministic test rule.
+    pub deterministic: bool,
+    /// The verdicts; the first that fails is the last.
+    pub checks: Vec<Check>,
+    /// How the phrases came out.
+    pub phrases: Vec<PhraseResult>,
+}
+
+impl Verification {
+    /// Whether all is well.
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.passed)
+    }
+}
+
+/// Why a file can't be looked at at all.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It can't be read or loaded.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The procedural picture can't be segmented.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+}
+
+/// Looks at a model file; `begun` hears of each question before it is looked into.
+///
+/// # Errors
+/// When the file can't be read; a file that can be read but does not work is a verdict.
+pub fn verify(
+    path: &Path,
+    options: &LoadOptions,
+    begun: &mut dyn FnMut(CheckKind),
+    progress: &mut dyn FnMut(LoadStep<'_>),
+) -> Result<Verification, VerifyError> {
+    let checkpoint = Checkpoint::open(path).map_err(ModelError::from)?;
+    let Description { network: config, card } = describe(&checkpoint, None, options)?.description;
+    let mut result = Verification {
+        format: checkpoint.format().to_string(),
+        tensors: checkpoint.len(),
+        unused_tensors: checkpoint.names().filter(|name| is_unused(name)).count(),
+        values: expected_tensors(&config).iter().map(|t| t.shape.iter().product::<usize>()).sum(),
+        deterministic: card.weights == Provenance::Deterministic,
+        checks: Vec::new(),
+        phrases: Vec::new(),
+    };
+    begun(CheckKind::Keys);
+    result.checks.push(keys(&config, &checkpoint));
+    if !result.passed() {
+        return Ok(result);
+    }
+    begun(CheckKind::Numbers);
+    result.checks.push(numbers(&config, &checkpoint).map_err(ModelError::from)?);
+    if !result.passed() {
+        return Ok(result);
+    }
+    begun(CheckKind::Words);
+    let model = Model::load(&ModelSource::File(path.into()), options, progress)?;
+    result.checks.push(words(&model));
+    if !result.passed() {
+        return Ok(result);
+    }
+    begun(CheckKind::Picture);
+    let (check, phrases) = picture(&model)?;
+    result.checks.push(check);
+    result.phrases = phrases;
+    Ok(result)
+}
+
+fn keys(config: &NetworkConfig, checkpoint: &Checkpoint) -> Check {
+    let mismatch = Mismatch::between(config, checkpoint);
+    let found = if mismatch.is_empty() {
+        let read = expected_tensors(config).len();
+        format!("all {read} tensors that the network reads are there, in their shapes")
+    } else {
+        mismatch.to_string()
+    };
+    Check { kind: CheckKind::Keys, passed: mismatch.is_empty(), found }
+}
+
+fn numbers(
+    config: &NetworkConfig,
+    checkpoint: &Checkpoint,
+) -> Result<Check, medparse_weights::WeightsError> {
+    let mut largest = 0f32;
+    for tensor in expected_tensors(config) {
+        let values = checkpoint.require(&tensor.key)?.read_f32()?;
+        let fault = if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            Some(format!("`{}` holds {} at index {at}", tensor.key, values[at]))
+        } else if values.len() > 1 && tensor.shape.len() > 1 && values.iter().all(|&v| v == 0.0) {
+            Some(format!("`{}` is all zero", tensor.key))
+        } else {
+            None
+        };
+        if let Some(found) = fault {
+            return Ok(Check { kind: CheckKind::Numbers, passed: false, found });
+        }
+        largest = values.iter().fold(largest, |largest, value| largest.max(value.abs()));
+    }
+    let found = format!("all finite, the largest {largest:.3}");
+    Ok(Check { kind: CheckKind::Numbers, passed: true, found })
+}
+
+fn words(model: &Model) -> Check {
+    let rows = model.class_bank().rows();
+    let cosines = rows.similarity(rows, 1.0);
+    let count = rows.count();
+    let off_diagonal = (0..count * count).filter(|at| at / count != at % count);
+    let largest = off_diagonal.map(|at| cosines[at]).fold(f32::NEG_INFINITY, f32::max);
+    let finite = cosines.iter().all(|cosine| cosine.is_finite());
+    let found = format!("the two classes most alike have a cosine of {largest:.4}");
+    Check { kind: CheckKind::Words, passed: finite && largest < LARGEST_COSINE, found }
+}
+
+fn picture(model: &Model) -> Result<(Check, Vec<PhraseResult>), SegmentError> {
+    let scene = procedural::cells(PICTURE_SIDE, PICTURE_SIDE, 1)?;
+    let mut prompts: Vec<Prompt> = Vec::new();
+    for phrase in scene.targets.iter().map(|target| target.label).chain([ABSENT]) {
+        prompts.extend(Prompt::split(phrase).expect("our own phrases are sound"));
+    }
+    let options = SegmentOptions { interaction: Interaction::Joint, ..Default::default() };
+    let answers = model.segment_with(&scene.picture, &prompts, &options)?;
+    let mut phrases = Vec::new();
+    let mut fault = None;
+    for (index, answer) in answers.iter().enumerate() {
+        let values = answer.probability.values();
+        let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| {
+            (if v < l { v } else { l }, if v > h { v } else { h })
+        });
+        if values.iter().any(|value| !value.is_finite()) {
+            fault = Some(format!("{:?}: the probabilities are not numbers", answer.prompt));
+        } else if high - low < SMALLEST_SPREAD {
+            fault = Some(format!("{:?}: every pixel has the probability {low:.3}", answer.prompt));
+        }
+        let dice = match scene.targets.get(index) {
+            Some(target) => Some(answer.mask.dice(&target.mask)?),
+            None => None,
+        };
+        phrases.push(PhraseResult {
+            prompt: answer.prompt.clone(),
+            covered: answer.area as f64 / values.len() as f64,
+            dice,
+            category: answer.category.to_string(),
+        });
+    }
+    let passed = fault.is_none();
+    let found = fault.unwrap_or_else(|| "a procedural picture of cells came out as masks".into());
+    Ok((Check { kind: CheckKind::Picture, passed, found }, phrases))
+}
