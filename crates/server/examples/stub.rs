@@ -104,13 +104,13 @@ fn make_default(store: &Store) -> Result<(), AdminError> {
 fn print_address(server: &Server, state: &AppState, certificates: Option<&Certificates>) -> Result<()> {
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let base = format!("{scheme}://localhost:{}", server.address().port());
-    println!("{base}");
+    let mut text = format!("{base}\n");
     if certificates.is_some() {
         azure::write_config(&state.store().folder().join(Path::new("config.json")), &state.config().workspace)?;
         for export in azure::exports(&base, state.store(), certificates) {
-            println!("export {}={}", export.name, export.value.expose());
+            text += &format!("export {}={}\n", export.name, export.value.expose());
         }
     }
-    println!();
+    println!("{text}");
     Ok(())
 }

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::AppState;
@@ -28,6 +29,20 @@ pub(crate) struct Held {
 pub(crate) async fn read_json(state: &AppState, request: Request) -> Result<Held, ApiError> {
     check_content_type(request.headers(), request.method())?;
     read(state, request).await
+}
+
+/// Reads a JSON body of a known shape; an empty one counts as `{}`.
+pub(crate) async fn read_object<T: DeserializeOwned>(state: &AppState, request: Request) -> Result<T, ApiError> {
+    let held = read_json(state, request).await?;
+    parse_object(if held.bytes.is_empty() { b"{}" } else { &held.bytes })
+}
+
+/// Reads a JSON object of a known shape; serde alone would take a list of its members as well.
+pub(crate) fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::BadRequest("the body must be a JSON object".to_owned()));
+    }
+    serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("the body cannot be read: {error}")))
 }
 
 /// Reads a body of any type.

@@ -1,5 +1,7 @@
 //! Every error reply of the server: one closed enum that decides status, code and the public sentence.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -48,8 +50,8 @@ pub(crate) enum ApiError {
     Overloaded { reason: &'static str, rejection: Rejection, seconds: u64 },
     #[error("{0}")]
     NotReady(String),
-    #[error("row {row} was not answered within {seconds} s")]
-    Deadline { row: usize, seconds: u64 },
+    #[error("row {row} was not answered within {limit:?}")]
+    Deadline { row: usize, limit: Duration },
     #[error("the model failed on row {row}; the server's log says why under this request's id")]
     ModelFailed { row: usize },
     #[error("the request was cancelled")]

@@ -94,7 +94,8 @@ impl Writer {
             }
         }
         self.encoder.end_row(answered.shape, &answered.categories, &mut self.chunk);
-        Ok(())
+        // A row is sent when it is done, however small: the next one may take seconds.
+        self.send().await
     }
 
     fn write_piece(&mut self, mask: &PackedMask, start: usize, values: &mut Vec<u8>) {

@@ -106,7 +106,7 @@ impl Within<'_> {
     ) -> Result<T, ApiError> {
         let started = tokio::time::Instant::now();
         let deadline = started + self.limit;
-        let late = || ApiError::Deadline { row: self.row, seconds: self.limit.as_secs() };
+        let late = || ApiError::Deadline { row: self.row, limit: self.limit };
         let slot = timeout_at(deadline, self.state.queue().slot()).await.map_err(|_| late())??;
         self.log.add(Stage::Wait, started.elapsed());
         let cancel = CancelToken::default();

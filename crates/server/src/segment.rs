@@ -15,7 +15,7 @@ use medparse_wire::{
 };
 
 use crate::AppState;
-use crate::body::{Held, read_json};
+use crate::body::{Held, parse_object, read_json};
 use crate::errors::ApiError;
 use crate::queue::{Charge, Place};
 use crate::routing::{DEPLOYMENT, Target, route};
@@ -71,8 +71,7 @@ async fn read(state: &AppState, held: Held, place: Place, log: &RequestLog) -> R
 fn check(state: &AppState, held: Held, place: Place, log: &RequestLog) -> Result<Asked, ApiError> {
     let Held { bytes, mut charge } = held;
     let started = Instant::now();
-    let request: SegmentRequest = serde_json::from_slice(&bytes)
-        .map_err(|error| ApiError::BadRequest(format!("the body is not a question: {error}")))?;
+    let request: SegmentRequest = parse_object(&bytes)?;
     log.add(Stage::Parse, started.elapsed());
     let limits = &state.config().limits;
     if request.prompts.is_empty() || request.prompts.len() > limits.wire.prompts {

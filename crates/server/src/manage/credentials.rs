@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::endpoints::EndpointPath;
-use super::read_body;
 use crate::admin::{WhichKey, endpoint_keys, regenerate_key};
 use crate::auth::{Audience, ISSUED_FOR, issue_token};
+use crate::body::read_object;
 use crate::errors::ApiError;
 use crate::store::AuthMode;
 use crate::{AdminError, AppState};
@@ -43,7 +43,7 @@ pub(super) async fn regenerate_keys(
     Path(path): Path<EndpointPath>,
     request: Request,
 ) -> Result<(), ApiError> {
-    let asked: Regenerate = read_body(&state, request).await?;
+    let asked: Regenerate = read_object(&state, request).await?;
     let which = match asked.key_type.to_ascii_lowercase().as_str() {
         "primary" => WhichKey::Primary,
         "secondary" => WhichKey::Secondary,

@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 use super::base::Base;
 use super::endpoints::EndpointPath;
 use super::models::model_name;
-use super::{read_body, resource};
+use super::resource;
 use crate::admin::{DeploymentSpec, Put, delete_deployment, parse_lifetime, put_deployment};
+use crate::body::read_object;
 use crate::errors::ApiError;
 use crate::runtime::Status;
 use crate::store::{DeploymentRecord, Extra, RequestSettings};
@@ -66,7 +67,7 @@ pub(super) async fn put(
     Path(path): Path<DeploymentPath>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body: Body = read_body(&state, request).await?;
+    let body: Body = read_object(&state, request).await?;
     let spec = spec(&state, body)?;
     let (endpoint, name) = (path.endpoint.clone(), path.deployment.clone());
     let put = state.change(move |document| put_deployment(document, &endpoint, &name, spec)).await?;
@@ -159,7 +160,7 @@ pub(super) async fn logs(
     Path(path): Path<DeploymentPath>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let asked: LogRequest = read_body(&state, request).await?;
+    let asked: LogRequest = read_object(&state, request).await?;
     find(&state, &path)?;
     let lines = state.runtime().log(&path.endpoint, &path.deployment, asked.tail.unwrap_or(100));
     Ok(Json(json!({ "content": lines.join("\n") })))

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::base::Base;
-use super::{read_body, resource};
+use super::resource;
 use crate::admin::{EndpointSpec, Put, delete_endpoint, put_endpoint};
+use crate::body::read_object;
 use crate::errors::ApiError;
 use crate::store::{AuthMode, Extra};
 use crate::{AdminError, AppState};
@@ -59,7 +60,7 @@ pub(super) async fn put(
     Path(path): Path<EndpointPath>,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let body: Body = read_body(&state, request).await?;
+    let body: Body = read_object(&state, request).await?;
     let mut spec = spec(&body)?;
     let mut properties = body.properties;
     // Keys are never written down, not even those that a client would choose.
@@ -77,7 +78,7 @@ pub(super) async fn patch(
     Path(path): Path<EndpointPath>,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let body: Body = read_body(&state, request).await?;
+    let body: Body = read_object(&state, request).await?;
     let mut spec = spec(&body)?;
     let document = state.document()?;
     let name = &path.endpoint;

@@ -9,9 +9,9 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::read_body;
 use crate::AppState;
 use crate::admin::{KeyGrant, grant_key, parse_lifetime, revoke_key, rotate_key};
+use crate::body::read_object;
 use crate::errors::ApiError;
 use crate::store::{KeyRecord, Scope};
 
@@ -49,7 +49,7 @@ pub(super) async fn grant(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let asked: Grant = read_body(&state, request).await?;
+    let asked: Grant = read_object(&state, request).await?;
     let expires_in = asked.expires_in.as_deref().map(parse_lifetime).transpose()?;
     let Grant { scopes, endpoint, deployment, label, .. } = asked;
     let grant = KeyGrant { scopes, endpoint, deployment, label, expires_in };
@@ -77,7 +77,7 @@ pub(super) async fn rotate(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let asked: Rotate = read_body(&state, request).await?;
+    let asked: Rotate = read_object(&state, request).await?;
     let grace = asked.grace.as_deref().map(parse_lifetime).transpose()?.unwrap_or(SignedDuration::ZERO);
     let target = id.clone();
     let key = state.change(move |document| rotate_key(document, &target, grace)).await?;

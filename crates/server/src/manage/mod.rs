@@ -15,13 +15,11 @@ use axum::extract::{RawPathParams, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
-use serde::de::DeserializeOwned;
 
 pub(crate) use base::Scheme;
 
 use crate::AppState;
 use crate::auth::authorize_manage;
-use crate::body::read_json;
 use crate::errors::ApiError;
 
 /// Where Azure keeps the resources of a workspace.
@@ -78,11 +76,4 @@ async fn check(State(state): State<AppState>, params: RawPathParams, request: Re
         }
     }
     next.run(request).await
-}
-
-/// Reads a JSON body of a known shape; an empty one counts as `{}`.
-async fn read_body<T: DeserializeOwned>(state: &AppState, request: Request) -> Result<T, ApiError> {
-    let held = read_json(state, request).await?;
-    let bytes = if held.bytes.is_empty() { &b"{}"[..] } else { &held.bytes };
-    serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("the body cannot be read: {error}")))
 }
