@@ -12,10 +12,7 @@ pub struct Size {
 impl Size {
     /// A square of `side` by `side`.
     pub fn square(side: usize) -> Self {
-        Self {
-            width: side,
-            height: side,
-        }
+        Self { width: side, height: side }
     }
 
     /// How many pixels that is, or `None` where the number does not fit.
@@ -52,19 +49,11 @@ pub enum ShapeError {
 
 /// Checks that `found` values are exactly a picture of `size` with `channels` values a pixel.
 fn check(size: Size, channels: usize, found: usize) -> Result<(), ShapeError> {
-    let expected = size
-        .area()
-        .and_then(|area| area.checked_mul(channels))
-        .unwrap_or(usize::MAX);
+    let expected = size.area().and_then(|area| area.checked_mul(channels)).unwrap_or(usize::MAX);
     match expected {
         0 => Err(ShapeError::Empty(size)),
         _ if expected == found => Ok(()),
-        _ => Err(ShapeError::Length {
-            size,
-            channels,
-            expected,
-            found,
-        }),
+        _ => Err(ShapeError::Length { size, channels, expected, found }),
     }
 }
 

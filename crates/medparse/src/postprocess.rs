@@ -48,34 +48,29 @@ impl ProbabilityMap {
     /// Brings a map of mask logits to the picture's own pixels and turns them into probabilities.
     ///
     /// The logits are resized first (bilinear, no smoothing, as PyTorch's `interpolate` with
-    /// `align_corners=False`), then put through the logistic function; padding that [`Placement`] added is cut
-    /// off. Of a picture stretched to the network's square this is `interactive_infer_image` of the reference.
+    /// `align_corners=False`), then put through the logistic function; padding that [`Placement`]
+    /// added is cut off. Of a picture stretched to the network's square this is
+    /// `interactive_infer_image` of the reference.
     pub fn from_logits(logits: &MapView, placement: &Placement) -> Self {
         let size = placement.picture();
         let resize = Bilinear::new(logits.size(), placement);
         let rows = resize.stretch_rows(logits.values());
         let mut values = vec![0.0; size.width * size.height];
-        values
-            .par_chunks_mut(size.width)
-            .enumerate()
-            .for_each(|(y, row)| {
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        resize.blend_row(&rows, y, row);
-                        sigmoid::apply(row);
-                    },
-                );
-            });
+        values.par_chunks_mut(size.width).enumerate().for_each(|(y, row)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    resize.blend_row(&rows, y, row);
+                    sigmoid::apply(row);
+                },
+            );
+        });
         Self { size, values }
     }
 
     /// Takes probabilities that were computed elsewhere.
     pub fn from_probabilities(probabilities: &MapView) -> Self {
-        Self {
-            size: probabilities.size(),
-            values: probabilities.values().to_vec(),
-        }
+        Self { size: probabilities.size(), values: probabilities.values().to_vec() }
     }
 
     /// Width and height.
@@ -93,21 +88,16 @@ impl ProbabilityMap {
         self.values
     }
 
-    /// Whether each pixel is in the mask: its probability is above [`MASK_THRESHOLD`]. NaN is outside.
+    /// Whether each pixel is in the mask: its probability is above [`MASK_THRESHOLD`]. NaN is
+    /// outside.
     pub fn mask(&self) -> Vec<bool> {
-        self.values
-            .iter()
-            .map(|&probability| probability > MASK_THRESHOLD)
-            .collect()
+        self.values.iter().map(|&probability| probability > MASK_THRESHOLD).collect()
     }
 
     /// Measures the mask, or `None` where it is empty.
     pub fn region(&self) -> Option<Region> {
-        let rows: Vec<RowMeasure> = self
-            .values
-            .par_chunks(self.size.width)
-            .map(RowMeasure::of)
-            .collect();
+        let rows: Vec<RowMeasure> =
+            self.values.par_chunks(self.size.width).map(RowMeasure::of).collect();
         let covered = || rows.iter().filter(|row| row.area > 0);
         let top = rows.iter().position(|row| row.area > 0)?;
         let bottom = rows.iter().rposition(|row| row.area > 0)?;
@@ -118,12 +108,7 @@ impl ProbabilityMap {
         let total: f64 = rows.iter().map(|row| row.sum).sum();
         Some(Region {
             area,
-            bounds: PixelBox {
-                left,
-                top,
-                width: right - left + 1,
-                height: bottom - top + 1,
-            },
+            bounds: PixelBox { left, top, width: right - left + 1, height: bottom - top + 1 },
             mean_probability: total / area as f64,
         })
     }
@@ -140,12 +125,7 @@ struct RowMeasure {
 
 impl RowMeasure {
     fn of(row: &[f32]) -> Self {
-        let mut measure = Self {
-            area: 0,
-            first: usize::MAX,
-            last: 0,
-            sum: 0.0,
-        };
+        let mut measure = Self { area: 0, first: usize::MAX, last: 0, sum: 0.0 };
         for (x, &probability) in row.iter().enumerate() {
             if probability > MASK_THRESHOLD {
                 measure.area += 1;
@@ -169,7 +149,8 @@ mod tests {
 
     #[test]
     fn a_region_is_measured() {
-        let probabilities = map(4, &[0.5, 0.1, 0.2, f32::NAN, 0.0, 0.0, 0.75, 0.5, 0.0, 1.0, 0.0, 0.0]);
+        let probabilities =
+            map(4, &[0.5, 0.1, 0.2, f32::NAN, 0.0, 0.0, 0.75, 0.5, 0.0, 1.0, 0.0, 0.0]);
         let region = probabilities.region().unwrap();
         assert_eq!(region.area, 2);
         assert_eq!(region.bounds, PixelBox { left: 1, top: 1, width: 2, height: 2 });

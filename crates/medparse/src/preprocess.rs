@@ -23,10 +23,7 @@ pub struct Normalization {
 impl Default for Normalization {
     /// ImageNet's values, which BiomedParse uses (`configs/biomedparse_inference.yaml`).
     fn default() -> Self {
-        Self {
-            mean: [123.675, 116.280, 103.530],
-            std: [58.395, 57.120, 57.375],
-        }
+        Self { mean: [123.675, 116.280, 103.530], std: [58.395, 57.120, 57.375] }
     }
 }
 

@@ -1,7 +1,7 @@
 //! CLIP's tokenizer: a phrase becomes the ids that the text encoder was trained on.
 //!
-//! The ids are those of Hugging Face's `CLIPTokenizer` with ftfy installed, which the reference uses: markers
-//! first, then cleaning, words, byte pairs.
+//! The ids are those of Hugging Face's `CLIPTokenizer` with ftfy installed, which the reference
+//! uses: markers first, then cleaning, words, byte pairs.
 
 mod bpe;
 mod cleaning;
@@ -25,10 +25,11 @@ const MARKERS: [(&str, u32); 2] =
 
 static BYTE_PAIRS: LazyLock<BytePairs> = LazyLock::new(BytePairs::new);
 
-/// Words: markers, English endings, runs of letters, single digits, runs of anything else but blanks.
+/// Words: markers, English endings, runs of letters, single digits, runs of anything else but
+/// blanks.
 ///
-/// U+0345 belongs to no word: it is no letter, yet the reference's expression, which ignores case throughout,
-/// takes it for one when it looks for anything else, since it folds to an iota.
+/// U+0345 belongs to no word: it is no letter, yet the reference's expression, which ignores case
+/// throughout, takes it for one when it looks for anything else, since it folds to an iota.
 static WORD: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r"(?i:<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}\u{345}]+",
@@ -36,7 +37,8 @@ static WORD: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a valid expression")
 });
 
-/// Turns text into CLIP's ids. Making one is free; the vocabulary is read once per process, on first use.
+/// Turns text into CLIP's ids. Making one is free; the vocabulary is read once per process, on
+/// first use.
 ///
 /// ```
 /// use medparse::tokenizer::Tokenizer;
@@ -62,8 +64,8 @@ impl Tokenizer {
 
     /// The ids of `text`, which is cleaned first; any text is valid, the empty one included.
     ///
-    /// A text of more than [`CONTEXT_LENGTH`] ids loses its end, as in the reference: the start marker, the
-    /// first 75 ids and the end marker remain, and [`Tokens::is_truncated`] says so.
+    /// A text of more than [`CONTEXT_LENGTH`] ids loses its end, as in the reference: the start
+    /// marker, the first 75 ids and the end marker remain, and [`Tokens::is_truncated`] says so.
     pub fn encode(&self, text: &str) -> Tokens {
         let mut ids = vec![START_OF_TEXT];
         let mut rest = text;
@@ -92,7 +94,8 @@ impl Tokens {
         self.truncated
     }
 
-    /// The ids filled up with [`END_OF_TEXT`], as the text encoder takes them when it runs the whole context.
+    /// The ids filled up with [`END_OF_TEXT`], as the text encoder takes them when it runs the
+    /// whole context.
     pub fn padded(&self) -> [u32; CONTEXT_LENGTH] {
         let mut padded = [END_OF_TEXT; CONTEXT_LENGTH];
         for (slot, &id) in padded.iter_mut().zip(&self.ids) {
@@ -119,7 +122,8 @@ fn encode_part(text: &str, ids: &mut Vec<u32>) {
         if ids.len() >= CONTEXT_LENGTH {
             return;
         }
-        // Capitals or character references hide a marker from the first split, but not from this one.
+        // Capitals or character references hide a marker from the first split, but not from this
+        // one.
         match MARKERS.iter().find(|(marker, _)| *marker == word.as_str()) {
             Some(&(_, id)) => ids.push(id),
             None => BYTE_PAIRS.encode(word.as_str(), ids),

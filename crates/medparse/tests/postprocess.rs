@@ -7,8 +7,8 @@ use medparse::postprocess::ProbabilityMap;
 use medparse::preprocess::{Fit, Placement};
 use safetensors::SafeTensors;
 
-/// What resize and logistic function may differ by: a few roundings of a logit of size 10 (2^-21 each), of which
-/// the logistic function passes on a quarter.
+/// What resize and logistic function may differ by: a few roundings of a logit of size 10 (2^-21
+/// each), of which the logistic function passes on a quarter.
 const TOLERANCE: f32 = 1e-6;
 
 fn floats(tensors: &SafeTensors, name: &str) -> (Vec<usize>, Vec<f32>) {
@@ -63,7 +63,8 @@ fn small_network() {
 
 #[test]
 fn full_network() {
-    // The one full case whose logits are stored whole: every 129th probability, and every bit of the masks.
+    // The one full case whose logits are stored whole: every 129th probability, and every bit of
+    // the masks.
     const STRIDE: usize = 129;
     let Some(file) = common::reference("full/case_a.safetensors") else {
         return;
@@ -75,7 +76,8 @@ fn full_network() {
     assert_close(values.step_by(STRIDE), &floats(&tensors, "final.prob").1, "a");
 
     let bits = tensors.tensor("final.prob_gt_half").unwrap();
-    let expected = bits.data().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1));
+    let expected =
+        bits.data().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1));
     let flipped = found
         .iter()
         .flat_map(|map| map.values().iter().zip(map.mask()))

@@ -25,10 +25,7 @@ impl Picture {
             .unwrap();
         let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut bytes).unwrap();
-        let size = Size {
-            width: info.width as usize,
-            height: info.height as usize,
-        };
+        let size = Size { width: info.width as usize, height: info.height as usize };
         let pixels = bytes
             .chunks_exact(info.color_type.samples())
             .flat_map(|pixel| match *pixel {
@@ -51,9 +48,7 @@ impl Picture {
                     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
                     ((z ^ (z >> 31)) >> 56) as u8
                 };
-                std::iter::repeat_with(next)
-                    .take(size.area().unwrap() * 3)
-                    .collect()
+                std::iter::repeat_with(next).take(size.area().unwrap() * 3).collect()
             }
             "rings" => (0..size.height * size.width * 3)
                 .map(|index| {
@@ -72,10 +67,7 @@ impl Picture {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn size([width, height]: [usize; 2]) -> Size {
@@ -139,7 +131,9 @@ fn one_thread_gives_the_bytes_of_many() {
 
 #[test]
 fn padding_equals_a_painted_canvas() {
-    for (from, side) in [([40, 23], 64), ([23, 40], 17), ([1, 50], 50), ([50, 1], 8), ([31, 30], 31), ([9, 9], 9)] {
+    for (from, side) in
+        [([40, 23], 64), ([23, 40], 17), ([1, 50], 50), ([50, 1], 8), ([31, 30], 31), ([9, 9], 9)]
+    {
         let picture = Picture::draw("noise", size(from));
         let placement = Placement::new(Fit::Pad, picture.size);
         let canvas = placement.canvas();
@@ -184,11 +178,7 @@ fn the_network_input_equals_the_reference_to_the_bit() {
     let planes: Vec<u8> = (0..3).flat_map(|c| resized.iter().skip(c).step_by(3).copied()).collect();
     assert_eq!(sha256(&planes), case.image_u8_sha256);
 
-    let config = InputConfig {
-        side,
-        fit: Fit::Stretch,
-        normalization: Normalization::default(),
-    };
+    let config = InputConfig { side, fit: Fit::Stretch, normalization: Normalization::default() };
     let input = preprocess(&picture.view(), &config);
     assert_eq!(input.values.len(), 3 * side * side);
     let golden = common::bytes("tiny/case_a.safetensors");

@@ -39,14 +39,13 @@ impl Bilinear {
     pub(super) fn stretch_rows(&self, map: &[f32]) -> Vec<f32> {
         let width = self.columns.len();
         let mut stretched = vec![0.0; map.len() / self.map_width * width];
-        stretched
-            .par_chunks_mut(width)
-            .zip(map.par_chunks(self.map_width))
-            .for_each(|(stretched, row)| {
+        stretched.par_chunks_mut(width).zip(map.par_chunks(self.map_width)).for_each(
+            |(stretched, row)| {
                 for (value, tap) in stretched.iter_mut().zip(&self.columns) {
                     *value = row[tap.near] * tap.near_weight + row[tap.far] * tap.far_weight;
                 }
-            });
+            },
+        );
         stretched
     }
 
@@ -66,7 +65,8 @@ impl Bilinear {
 /// The taps of pixels `first..first + count` of an axis of `target` pixels over `source` cells.
 ///
 /// In PyTorch's order of operations in `f32` (`aten/src/ATen/native/UpSample.h`,
-/// `area_pixel_compute_source_index`): pixel centres correspond, and places before the first one count as it.
+/// `area_pixel_compute_source_index`): pixel centres correspond, and places before the first one
+/// count as it.
 fn taps(source: usize, target: usize, first: usize, count: usize) -> Vec<Tap> {
     let scale = source as f32 / target as f32;
     (first..first + count)
@@ -74,12 +74,7 @@ fn taps(source: usize, target: usize, first: usize, count: usize) -> Vec<Tap> {
             let place = (scale * (index as f32 + 0.5) - 0.5).max(0.0);
             let near = (place as usize).min(source - 1);
             let far_weight = (place - near as f32).clamp(0.0, 1.0);
-            Tap {
-                near,
-                far: (near + 1).min(source - 1),
-                near_weight: 1.0 - far_weight,
-                far_weight,
-            }
+            Tap { near, far: (near + 1).min(source - 1), near_weight: 1.0 - far_weight, far_weight }
         })
         .collect()
 }
@@ -111,7 +106,11 @@ mod tests {
     fn padding_is_cut_off_exactly() {
         let map = Size::square(5);
         let values: Vec<f32> = (0..25).map(|i| (i * i % 17) as f32 - 8.0).collect();
-        for picture in [Size { width: 9, height: 4 }, Size { width: 3, height: 12 }, Size { width: 1, height: 1 }] {
+        for picture in [
+            Size { width: 9, height: 4 },
+            Size { width: 3, height: 12 },
+            Size { width: 1, height: 1 },
+        ] {
             let padded = Placement::new(Fit::Pad, picture);
             let canvas = padded.canvas();
             let whole = resize(map, &values, &Placement::new(Fit::Stretch, canvas));

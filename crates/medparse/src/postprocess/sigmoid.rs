@@ -2,8 +2,8 @@
 
 /// Replaces each logit by its probability `1 / (1 + exp(-x))`.
 ///
-/// Within 2.5 units in the last place (rounding of the exponential, the sum and the quotient); never below 1e-38;
-/// NaN stays NaN.
+/// Within 2.5 units in the last place (rounding of the exponential, the sum and the quotient);
+/// never below 1e-38; NaN stays NaN.
 #[inline(always)]
 pub(super) fn apply(logits: &mut [f32]) {
     for value in logits {
@@ -11,8 +11,8 @@ pub(super) fn apply(logits: &mut [f32]) {
     }
 }
 
-/// `exp(-|x|)` is at most 1, so neither form of the quotient loses digits: `1 / (1 + e)` for positive `x`, and
-/// `e / (1 + e)`, the same thing mirrored, for negative.
+/// `exp(-|x|)` is at most 1, so neither form of the quotient loses digits: `1 / (1 + e)` for
+/// positive `x`, and `e / (1 + e)`, the same thing mirrored, for negative.
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
     let e = exp_of_negative(-x.abs());
@@ -22,8 +22,8 @@ fn sigmoid(x: f32) -> f32 {
 
 /// `exp(x)` for `x` up to 0.
 ///
-/// `x = n ln 2 + r` with whole `n` and `|r| <= ln 2 / 2`, so `exp(x) = 2^n exp(r)`, the latter by its Taylor
-/// polynomial of degree 7, whose remainder is below a tenth of a unit in the last place.
+/// `x = n ln 2 + r` with whole `n` and `|r| <= ln 2 / 2`, so `exp(x) = 2^n exp(r)`, the latter by
+/// its Taylor polynomial of degree 7, whose remainder is below a tenth of a unit in the last place.
 #[inline(always)]
 fn exp_of_negative(x: f32) -> f32 {
     /// Below this the result would no longer be a normal number.

@@ -3,8 +3,12 @@
 use super::taps::Span;
 use crate::picture::Size;
 
-/// How a picture that is not square becomes one; a property of the model, which learnt from such pictures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// How a picture that is not square becomes one; a property of the model, which learnt from such
+/// pictures.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Fit {
     /// Width and height are scaled each by itself, as the reference does.
     #[default]
@@ -23,7 +27,8 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Places a picture of size `picture` as `fit` says; an odd pixel of padding goes right or below.
+    /// Places a picture of size `picture` as `fit` says; an odd pixel of padding goes right or
+    /// below.
     pub fn new(fit: Fit, picture: Size) -> Self {
         match fit {
             Fit::Stretch => Self::stretched(picture),
@@ -41,12 +46,7 @@ impl Placement {
 
     /// A picture that is its own canvas.
     pub fn stretched(picture: Size) -> Self {
-        Self {
-            picture,
-            canvas: picture,
-            left: 0,
-            top: 0,
-        }
+        Self { picture, canvas: picture, left: 0, top: 0 }
     }
 
     /// The size of the picture, in its own pixels.
@@ -70,17 +70,11 @@ impl Placement {
     }
 
     pub(super) fn columns(&self) -> Span {
-        Span {
-            offset: self.left,
-            axis: self.canvas.width,
-        }
+        Span { offset: self.left, axis: self.canvas.width }
     }
 
     pub(super) fn rows(&self) -> Span {
-        Span {
-            offset: self.top,
-            axis: self.canvas.height,
-        }
+        Span { offset: self.top, axis: self.canvas.height }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Pillow's bicubic resize of 8-bit RGB, to the bit: it is part of the model's arithmetic.
 //!
-//! After Pillow 13's `src/libImaging/Resample.c`: the cubic of Keys with a = -0.5, widened when shrinking; weights
-//! rounded to 22 fractional bits; a horizontal pass, then a vertical one, each rounding and clipping to 8 bits.
-//! A pass is left out where that axis keeps its length. The vertical pass comes first where it takes away more
-//! than twice as many rows as the other takes away columns; before version 13 it never did.
+//! After Pillow 13's `src/libImaging/Resample.c`: the cubic of Keys with a = -0.5, widened when
+//! shrinking; weights rounded to 22 fractional bits; a horizontal pass, then a vertical one, each
+//! rounding and clipping to 8 bits. A pass is left out where that axis keeps its length. The
+//! vertical pass comes first where it takes away more than twice as many rows as the other takes
+//! away columns; before version 13 it never did.
 
 use std::borrow::Cow;
 
@@ -22,17 +23,20 @@ const BLOCK: usize = 32;
 /// Output rows of the vertical pass that one thread takes at a time.
 const ROWS_PER_TASK: usize = 8;
 
-/// Resizes a picture to `size`, keeping no aspect ratio; returns rows of RGB, `height * width * 3` bytes.
+/// Resizes a picture to `size`, keeping no aspect ratio; returns rows of RGB, `height * width * 3`
+/// bytes.
 ///
-/// The bytes equal those of Pillow's `Image.resize(size, Image.BICUBIC)` for any sizes and number of threads.
+/// The bytes equal those of Pillow's `Image.resize(size, Image.BICUBIC)` for any sizes and number
+/// of threads.
 pub fn resize_bicubic(picture: &RgbView, size: Size) -> Vec<u8> {
     resize_placed(picture, &Placement::stretched(picture.size()), size)
 }
 
-/// Resizes the canvas that `picture` lies on to `size`; the canvas is black (0) where the picture is not.
+/// Resizes the canvas that `picture` lies on to `size`; the canvas is black (0) where the picture
+/// is not.
 ///
-/// The bytes are those of painting the canvas and resizing it with [`resize_bicubic`], but the black is neither
-/// stored nor multiplied.
+/// The bytes are those of painting the canvas and resizing it with [`resize_bicubic`], but the
+/// black is neither stored nor multiplied.
 pub fn resize_placed(picture: &RgbView, placement: &Placement, size: Size) -> Vec<u8> {
     if size.area().is_none_or(|area| area == 0) {
         return Vec::new();
@@ -85,7 +89,8 @@ fn resample_rows(source: &[u8], width: usize, taps: &Taps) -> Vec<u8> {
     target
 }
 
-/// Lays up to 16 rows side by side: one byte of each row to a column. Lanes without a row keep what they had.
+/// Lays up to 16 rows side by side: one byte of each row to a column. Lanes without a row keep what
+/// they had.
 #[inline(always)]
 fn rows_to_columns(rows: &[u8], columns: &mut [[u8; LANES]]) {
     let row = columns.len();
@@ -167,20 +172,17 @@ fn resample_strip(source: &[[u8; LANES]], taps: &Taps, target: &mut [[u8; LANES]
 /// The vertical pass: `taps.len()` rows out of the rows of `row` bytes in `source`.
 fn resample_columns(source: &[u8], row: usize, taps: &Taps) -> Vec<u8> {
     let mut target = vec![0; taps.len() * row];
-    target
-        .par_chunks_mut(ROWS_PER_TASK * row)
-        .enumerate()
-        .for_each(|(task, target)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    let windows = taps.windows().skip(task * ROWS_PER_TASK);
-                    for (target, (start, weights)) in target.chunks_exact_mut(row).zip(windows) {
-                        blend_rows(&source[start * row..], row, weights, target);
-                    }
-                },
-            );
-        });
+    target.par_chunks_mut(ROWS_PER_TASK * row).enumerate().for_each(|(task, target)| {
+        vectorized(
+            #[inline(always)]
+            || {
+                let windows = taps.windows().skip(task * ROWS_PER_TASK);
+                for (target, (start, weights)) in target.chunks_exact_mut(row).zip(windows) {
+                    blend_rows(&source[start * row..], row, weights, target);
+                }
+            },
+        );
+    });
     target
 }
 

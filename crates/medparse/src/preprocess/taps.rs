@@ -22,7 +22,8 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    /// Taps that resize an axis to `target` pixels, of which `source` lie where `span` says and the rest is 0.
+    /// Taps that resize an axis to `target` pixels, of which `source` lie where `span` says and the
+    /// rest is 0.
     pub(super) fn new(span: Span, source: usize, target: usize) -> Self {
         let scale = span.axis as f64 / target as f64;
         let stretch = scale.max(1.0);
@@ -38,7 +39,8 @@ impl Taps {
             window.clear();
             window.extend((first..end).map(|x| cubic((x as f64 - center + 0.5) * (1.0 / stretch))));
             let total: f64 = window.iter().sum();
-            // Only what falls on the stretch that has pixels is kept; the rest would be multiplied by 0.
+            // Only what falls on the stretch that has pixels is kept; the rest would be multiplied
+            // by 0.
             let begin = first.max(span.offset);
             let stop = end.min(span.offset + source).max(begin);
             let kept = window.iter().skip(begin - first).take(stop - begin);
@@ -46,11 +48,7 @@ impl Taps {
             let start = if begin < stop { begin - span.offset } else { 0 };
             windows.push((start, weights.len()));
         }
-        Self {
-            windows,
-            weights,
-            identity: span.axis == target && source == target,
-        }
+        Self { windows, weights, identity: span.axis == target && source == target }
     }
 
     /// Whether every output pixel is the source pixel of the same place.
@@ -103,8 +101,12 @@ mod tests {
             for target in 1..60 {
                 let span = Span { offset: 0, axis: source };
                 for (_, weights) in Taps::new(span, source, target).windows() {
-                    let largest: i64 = weights.iter().map(|weight| 255 * i64::from(weight.abs())).sum();
-                    assert!(largest + (1 << PRECISION_BITS) < i64::from(i32::MAX), "{source} to {target}");
+                    let largest: i64 =
+                        weights.iter().map(|weight| 255 * i64::from(weight.abs())).sum();
+                    assert!(
+                        largest + (1 << PRECISION_BITS) < i64::from(i32::MAX),
+                        "{source} to {target}"
+                    );
                 }
             }
         }

@@ -1,11 +1,13 @@
 //! Byte-pair encoding with CLIP's vocabulary (Sennrich et al., arXiv:1508.07909; `openai/CLIP`,
 //! `simple_tokenizer.py`).
 //!
-//! Ids 0..256 are the bytes, 256..512 the bytes that end a word, then comes one id for each merge, in order of
-//! rank. So the id of a merged symbol tells its rank too.
+//! Ids 0..256 are the bytes, 256..512 the bytes that end a word, then comes one id for each merge,
+//! in order of rank. So the id of a merged symbol tells its rank too.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
+
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// CLIP's merges, one to a line: the two symbols that become one, the likeliest first.
 const MERGES: &str = include_str!("../../data/clip_merges.txt");
@@ -16,21 +18,23 @@ const BYTES: u32 = 256;
 
 /// The merges of the vocabulary: from a pair of neighbours to the id that replaces them.
 pub(super) struct BytePairs {
-    merged: HashMap<(u32, u32), u32>,
+    merged: FxHashMap<(u32, u32), u32>,
     id_of_byte: [u32; 256],
 }
 
 impl BytePairs {
     /// Reads the vocabulary that is built into the program.
     pub(super) fn new() -> Self {
-        let mut ids: HashMap<String, u32> = HashMap::with_capacity(2 * MERGES.len() / 10);
+        let capacity = MERGES.len() / 8;
+        let mut ids: FxHashMap<String, u32> =
+            FxHashMap::with_capacity_and_hasher(capacity, FxBuildHasher);
         let mut id_of_byte = [0; 256];
         for (id, (byte, shown)) in (0..).zip(shown_bytes()) {
             id_of_byte[usize::from(byte)] = id;
             ids.insert(shown.to_string(), id);
             ids.insert(format!("{shown}{END_OF_WORD}"), id + BYTES);
         }
-        let mut merged = HashMap::with_capacity(MERGES.len() / 10);
+        let mut merged = FxHashMap::with_capacity_and_hasher(capacity, FxBuildHasher);
         for (id, line) in (2 * BYTES..).zip(MERGES.lines()) {
             let (left, right) = line.split_once(' ').expect("a merge has two symbols");
             merged.insert((ids[left], ids[right]), id);
@@ -57,7 +61,8 @@ impl BytePairs {
         for index in 0..symbols.len() {
             self.propose(&symbols, index, &mut candidates);
         }
-        // The best-ranked pair merges first, the leftmost of equals; a merge never makes a better-ranked pair.
+        // The best-ranked pair merges first, the leftmost of equals; a merge never makes a
+        // better-ranked pair.
         while let Some(Reverse((merged, left))) = candidates.pop() {
             if self.merge_at(&symbols, left) != Some(merged) {
                 continue;
@@ -101,8 +106,8 @@ struct Symbol {
     next: Option<usize>,
 }
 
-/// The bytes in the order of their ids, each with the character that shows it in the list of merges: printable
-/// Latin-1 stands for itself, the others for U+0100 and following.
+/// The bytes in the order of their ids, each with the character that shows it in the list of
+/// merges: printable Latin-1 stands for itself, the others for U+0100 and following.
 fn shown_bytes() -> impl Iterator<Item = (u8, char)> {
     let is_printable = |byte: &u8| matches!(byte, 0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF);
     let printable = (0..=u8::MAX).filter(is_printable).map(|byte| (byte, char::from(byte)));

@@ -18,7 +18,9 @@ pub fn json<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_slice(&bytes(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// A file of the reference data, which is too big for the repository; says so where it is not there.
+/// A file of the reference data, which is too big for the repository; says so where it is not
+/// there.
+#[allow(clippy::print_stderr, reason = "a skipped test must say so")]
 pub fn reference(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("MEDPARSE_REFERENCE_DIR").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),

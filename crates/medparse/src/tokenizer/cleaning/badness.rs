@@ -1,7 +1,8 @@
 //! Tells whether a text looks like mojibake: text whose bytes were read in the wrong character set.
 //!
-//! The rules are the heuristic of ftfy 6.3 (Robyn Speer, `ftfy/badness.py`): the few hundred characters that
-//! mojibake is made of fall into classes, and certain neighbours almost never occur in text that was meant.
+//! The rules are the heuristic of ftfy 6.3 (Robyn Speer, `ftfy/badness.py`): the few hundred
+//! characters that mojibake is made of fall into classes, and certain neighbours almost never occur
+//! in text that was meant.
 
 use std::sync::LazyLock;
 

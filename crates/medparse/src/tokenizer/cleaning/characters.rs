@@ -1,4 +1,5 @@
-//! Fixes of single characters: ligatures, widths, quotes, line breaks, controls (ftfy 6.3, `ftfy/fixes.py`).
+//! Fixes of single characters: ligatures, widths, quotes, line breaks, controls (ftfy 6.3,
+//! `ftfy/fixes.py`).
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -58,7 +59,8 @@ fn push_plain(text: &mut String, c: char) {
     text.push_str(letters);
 }
 
-/// Controls that nobody means to be in text (Unicode Technical Report 20); those that make white space stay.
+/// Controls that nobody means to be in text (Unicode Technical Report 20); those that make white
+/// space stay.
 fn is_unwanted_control(c: char) -> bool {
     matches!(
         c,

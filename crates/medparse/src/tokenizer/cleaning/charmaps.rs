@@ -1,7 +1,8 @@
 //! Single-byte character sets whose bytes are commonly mistaken for UTF-8's.
 //!
-//! The tables are those of the Unicode consortium's mapping files; a byte that a Windows code page leaves
-//! unassigned stands for the Latin-1 control of the same number, as ftfy's "sloppy" codecs have it.
+//! The tables are those of the Unicode consortium's mapping files; a byte that a Windows code page
+//! leaves unassigned stands for the Latin-1 control of the same number, as ftfy's "sloppy" codecs
+//! have it.
 
 /// A single-byte character set: ASCII below 0x80, a table of 128 characters above.
 pub(super) struct Charmap {

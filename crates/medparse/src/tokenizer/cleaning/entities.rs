@@ -10,10 +10,11 @@ use super::charmaps::windows_1252_of_control;
 static REFERENCE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("&#?[0-9A-Za-z]{1,24};").expect("a valid expression"));
 
-/// HTML 5's named references that end in a semicolon, `&` and `;` included, and what they stand for.
+/// HTML 5's named references that end in a semicolon, `&` and `;` included, and what they stand
+/// for.
 ///
-/// A lower-case name is also taken in capitals (`&EACUTE;`, for a table somebody wrote in capitals), unless a
-/// browser would already read those capitals as something else.
+/// A lower-case name is also taken in capitals (`&EACUTE;`, for a table somebody wrote in
+/// capitals), unless a browser would already read those capitals as something else.
 static NAMED: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
     let standard: HashMap<&str, &str> =
         entities::ENTITIES.iter().map(|entity| (entity.entity, entity.characters)).collect();
@@ -21,7 +22,8 @@ static NAMED: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
     for (&name, &characters) in standard.iter().filter(|(name, _)| name.ends_with(';')) {
         named.insert(name.to_owned(), characters.to_owned());
         let capitals = name.to_ascii_uppercase();
-        // A browser decodes the longest prefix that is a name without its semicolon: `&LTIMES;` is `<IMES;`.
+        // A browser decodes the longest prefix that is a name without its semicolon: `&LTIMES;` is
+        // `<IMES;`.
         let taken = (3..=capitals.len()).any(|length| standard.contains_key(&capitals[..length]));
         if name == name.to_ascii_lowercase() && !taken {
             named.insert(capitals, characters.to_uppercase());
@@ -44,8 +46,8 @@ pub(super) fn unescape(text: &str) -> String {
         .into_owned()
 }
 
-/// The character with a number as in `&#NUMBER;` (HTML standard, numeric character reference end state), or
-/// `None` where the reference is to stay as it is.
+/// The character with a number as in `&#NUMBER;` (HTML standard, numeric character reference end
+/// state), or `None` where the reference is to stay as it is.
 fn numeric(number: &str) -> Option<String> {
     let (digits, radix) = match number.strip_prefix(['x', 'X']) {
         Some(hexadecimal) => (hexadecimal, 16),

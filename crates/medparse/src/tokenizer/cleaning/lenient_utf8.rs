@@ -1,9 +1,10 @@
-//! UTF-8 with two liberties that faulty encoders take: CESU-8 surrogate pairs and Java's two-byte zero.
+//! UTF-8 with two liberties that faulty encoders take: CESU-8 surrogate pairs and Java's two-byte
+//! zero.
 
 /// Decodes `bytes`, or `None` where they are not UTF-8 even with these liberties.
 ///
-/// The liberties are those of ftfy's `utf-8-variants`: a surrogate pair written as two three-byte sequences
-/// (Unicode Technical Report 26), and 0xC0 0x80 for U+0000.
+/// The liberties are those of ftfy's `utf-8-variants`: a surrogate pair written as two three-byte
+/// sequences (Unicode Technical Report 26), and 0xC0 0x80 for U+0000.
 pub(super) fn decode(bytes: &[u8]) -> Option<String> {
     let mut decoded = String::with_capacity(bytes.len());
     let mut plain_from = 0;
@@ -11,7 +12,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<String> {
     while position < bytes.len() {
         let (character, length) = match &bytes[position..] {
             [0xC0, 0x80, ..] => ('\0', 2),
-            // ftfy's expression ends in `$`, which also matches before a final line break and swallows it.
+            // ftfy's expression ends in `$`, which also matches before a final line break and
+            // swallows it.
             [0xC0, b'\n'] => ('\0', 2),
             [
                 0xED,

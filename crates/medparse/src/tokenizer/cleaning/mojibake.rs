@@ -1,4 +1,5 @@
-//! Repairs text whose UTF-8 bytes were read in a single-byte character set, as ftfy 6.3's `fix_encoding` does.
+//! Repairs text whose UTF-8 bytes were read in a single-byte character set, as ftfy 6.3's
+//! `fix_encoding` does.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -9,13 +10,12 @@ use super::badness::is_suspicious;
 use super::charmaps::{
     CHARMAPS, Charmap, CharmapName, latin_1_as_windows_1252, windows_1252_of_control,
 };
-use super::lenient_utf8;
+use super::{LAYERS, lenient_utf8};
 
 /// Repairs `text` step by step until nothing changes.
 pub(super) fn repair(text: String) -> String {
     let mut text = text;
-    // A step shortens the text or rids it of controls, so this many steps always suffice.
-    for _ in 0..=2 * text.len() {
+    for _ in 0..LAYERS {
         match repair_once(&text) {
             Some(repaired) if repaired != text => text = repaired,
             _ => break,
@@ -70,7 +70,8 @@ static LOST_NO_BREAK_SPACE: LazyLock<BytesRegex> = LazyLock::new(|| {
     .expect("a valid expression")
 });
 
-/// UTF-8 sequences in which a byte was lost: 0x1A stands where a decoder wrote U+FFFD, `?` where it wrote that.
+/// UTF-8 sequences in which a byte was lost: 0x1A stands where a decoder wrote U+FFFD, `?` where it
+/// wrote that.
 static LOST_BYTE: LazyLock<BytesRegex> = LazyLock::new(|| {
     BytesRegex::new(concat!(
         r"(?s-u)[\xc2-\xdf]\x1a",
@@ -87,7 +88,8 @@ static LOST_BYTE: LazyLock<BytesRegex> = LazyLock::new(|| {
     .expect("a valid expression")
 });
 
-/// Puts back what careless programs lost: no-break spaces, and a replacement character for unknown bytes.
+/// Puts back what careless programs lost: no-break spaces, and a replacement character for unknown
+/// bytes.
 fn restore_lost_bytes(bytes: Vec<u8>, charmap: &Charmap) -> Vec<u8> {
     let mut bytes = bytes;
     // In Mac Roman the pattern is an en dash before a space, which is ordinary text.
@@ -107,7 +109,8 @@ fn restore_lost_bytes(bytes: Vec<u8>, charmap: &Charmap) -> Vec<u8> {
     bytes
 }
 
-/// Keeps the space after a lone `à` ("Ã la mode" is "à la mode"), except where Portuguese writes on ("àquele").
+/// Keeps the space after a lone `à` ("Ã la mode" is "à la mode"), except where Portuguese writes on
+/// ("àquele").
 fn separate_a_grave(bytes: &[u8]) -> Vec<u8> {
     const CONTINUATIONS: [&[u8]; 5] = [b" ", b"quele", b"quela", b"quilo", b"s "];
     let mut separated = Vec::with_capacity(bytes.len());
@@ -132,7 +135,8 @@ struct Clues {
     first_of_three: HashSet<char>,
     first_of_four: HashSet<char>,
     continuation: HashSet<char>,
-    /// Continuations that do not stand for themselves next to mojibake: no dash, quote, bullet or ellipsis.
+    /// Continuations that do not stand for themselves next to mojibake: no dash, quote, bullet or
+    /// ellipsis.
     strict_continuation: HashSet<char>,
 }
 
@@ -180,7 +184,8 @@ impl Clues {
     }
 }
 
-/// Repairs stretches that look like UTF-8 each by itself, for text glued together from several sources.
+/// Repairs stretches that look like UTF-8 each by itself, for text glued together from several
+/// sources.
 fn repair_pieces(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     let mut repaired = String::with_capacity(text.len());
