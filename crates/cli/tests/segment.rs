@@ -1,0 +1,216 @@
+//! `medparse segment` and `medparse model` as a user runs them, with small networks.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use medparse_imaging::{Limits, Mask, Picture, procedural};
+use tempfile::TempDir;
+
+/// A folder with a picture, and the command run in it.
+struct Desk {
+    folder: TempDir,
+}
+
+/// What a command left behind.
+struct Outcome {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let scene = procedural::cells(150, 101, 3).unwrap();
+        scene.picture.save_png(folder.path().join("cells.png")).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = Command::new(env!("CARGO_BIN_EXE_medparse"))
+            .current_dir(self.folder.path())
+            .env("MEDPARSE_CACHE", self.path("cache"))
+            .env("HF_HOME", self.path("hub"))
+            .env_remove("MEDPARSE_MODEL")
+            .args(arguments)
+            .output()
+            .unwrap();
+        Outcome {
+            status: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+fn fixture(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata").join(name).display().to_string()
+}
+
+/// The answers of a JSON line without what differs from run to run.
+fn answers(stdout: &str) -> serde_json::Value {
+    let mut report: serde_json::Value = serde_json::from_str(stdout).unwrap();
+    report["answers"].take()
+}
+
+#[test]
+fn a_picture_and_two_phrases_give_masks_an_overlay_and_numbers() {
+    let desk = Desk::new();
+    let phrases = "neoplastic cells & inflammatory cells";
+    let run = desk.run(&["segment", "cells.png", "-p", phrases, "-o", "out", "--overlay"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("neoplastic cells"), "{}", run.stdout);
+    assert!(run.stderr.contains("masks mean nothing"), "an untrained network is named: {}", run.stderr);
+    let report = std::fs::read_to_string(desk.path("out/cells.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["interaction"], "joint");
+    for answer in report["answers"].as_array().unwrap() {
+        let file = desk.path(answer["mask"].as_str().unwrap());
+        let mask = Mask::decode(&std::fs::read(file).unwrap(), &Limits::default()).unwrap();
+        assert_eq!(mask.dimensions(), (150, 101));
+        assert_eq!(answer["area_px"], mask.area());
+    }
+    let overlay = Picture::open(desk.path("out/cells.overlay.png")).unwrap();
+    assert!(overlay.width() >= 150);
+}
+
+#[test]
+fn threads_and_company_do_not_change_an_answer() {
+    let desk = Desk::new();
+    procedural::cells(80, 90, 9).unwrap().picture.save_png(desk.path("other.png")).unwrap();
+    let alone = desk.run(&["segment", "cells.png", "-p", "a & b", "--json", "--threads", "1"]);
+    let company = desk.run(&["segment", "other.png", "cells.png", "-p", "a & b", "--json"]);
+    assert_eq!(answers(&alone.stdout), answers(company.stdout.lines().nth(1).unwrap()));
+}
+
+#[test]
+fn asking_together_is_another_question_than_asking_one_by_one() {
+    let desk = Desk::new();
+    let together = answers(&desk.run(&["segment", "cells.png", "-p", "a & b", "--json"]).stdout);
+    let apart = ["segment", "cells.png", "-p", "a & b", "--json", "--independent"];
+    let apart = answers(&desk.run(&apart).stdout);
+    let alone = answers(&desk.run(&["segment", "cells.png", "-p", "a", "--json"]).stdout);
+    assert_eq!(apart[0], alone[0]);
+    assert_ne!(together[0]["mean_probability"], alone[0]["mean_probability"]);
+}
+
+#[test]
+fn a_checkpoint_and_its_conversion_give_the_same_answers() {
+    let desk = Desk::new();
+    let checkpoint = fixture("tiny/tiny.pt");
+    let convert = desk.run(&["model", "convert", &checkpoint, "t.safetensors", "--image-size", "256"]);
+    assert_eq!(convert.status, 0, "{}", convert.stderr);
+    let ask = |model: &[&str]| {
+        let mut arguments = vec!["segment", "cells.png", "-p", "liver & optic disc", "--json"];
+        arguments.extend(model);
+        let run = desk.run(&arguments);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        answers(&run.stdout)
+    };
+    let original = ask(&["--model", &checkpoint, "--image-size", "256"]);
+    assert_eq!(original, ask(&["--model", "t.safetensors"]), "the configuration is inside");
+    // The second time the class bank comes from the cache.
+    assert_eq!(original, ask(&["--model", &checkpoint, "--image-size", "256"]));
+}
+
+#[test]
+fn verify_says_what_is_wrong() {
+    let desk = Desk::new();
+    let made = desk.run(&["model", "init", "t.safetensors", "--config", &fixture("../models/tiny.yaml")]);
+    assert_eq!(made.status, 0, "{}", made.stderr);
+    let sound = desk.run(&["model", "verify", "t.safetensors"]);
+    assert_eq!(sound.status, 0, "{}{}", sound.stdout, sound.stderr);
+    let other = desk.run(&["model", "verify", &fixture("tiny/tiny.pt"), "--config", &wrong_yaml(&desk)]);
+    assert_eq!(other.status, 1);
+    assert!(other.stdout.contains("WRONG  keys and shapes"), "{}", other.stdout);
+    assert!(other.stdout.contains("query_feat.weight` (expected shape [12, 64], found [11, 64])"));
+}
+
+/// The tiny configuration with one query too many.
+fn wrong_yaml(desk: &Desk) -> String {
+    let yaml = std::fs::read_to_string(fixture("../models/tiny.yaml")).unwrap();
+    let path = desk.path("wrong.yaml");
+    std::fs::write(&path, yaml.replace("QUERIES: 11", "QUERIES: 12")).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn what_can_not_be_done_is_a_sentence_and_a_status() {
+    struct Case {
+        arguments: &'static [&'static str],
+        status: i32,
+        says: &'static str,
+    }
+    let desk = Desk::new();
+    let bytes = std::fs::read(desk.path("cells.png")).unwrap();
+    std::fs::write(desk.path("cut.png"), &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(desk.path("words.png"), "these are words").unwrap();
+    std::fs::write(desk.path("file"), "").unwrap();
+    std::fs::create_dir(desk.path("empty")).unwrap();
+    let cases = [
+        Case { arguments: &["segment", "no.png", "-p", "a"], status: 1, says: "cannot read no.png" },
+        Case { arguments: &["segment", "words.png", "-p", "a"], status: 1, says: "words.png: " },
+        Case { arguments: &["segment", "cut.png", "-p", "a"], status: 1, says: "truncated" },
+        Case { arguments: &["segment", "empty", "-p", "a"], status: 1, says: "holds no pictures" },
+        Case {
+            arguments: &["segment", "cells.png", "-p", "a & & b"],
+            status: 2,
+            says: "sentence 2 of 3 is empty",
+        },
+        Case { arguments: &["segment", "cells.png"], status: 2, says: "--prompt" },
+        Case {
+            arguments: &["segment", "cells.png", "-p", "a", "-o", "file"],
+            status: 1,
+            says: "cannot make the output folder file",
+        },
+        Case {
+            arguments: &["segment", "cells.png", "-p", "a", "--model", "no.pt"],
+            status: 1,
+            says: "no such file: no.pt",
+        },
+        Case {
+            arguments: &["segment", "cells.png", "-p", "a", "--model", "words.png"],
+            status: 1,
+            says: "words.png is not a checkpoint",
+        },
+        Case {
+            arguments: &["model", "pull", "hub:a/b", "--offline"],
+            status: 1,
+            says: "hub:a/b",
+        },
+        Case {
+            arguments: &["model", "convert", "words.png", "x.onnx"],
+            status: 1,
+            says: "expected a name ending in .safetensors",
+        },
+    ];
+    for Case { arguments, status, says } in cases {
+        let run = desk.run(arguments);
+        assert_eq!(run.status, status, "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(says), "{arguments:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn one_bad_picture_does_not_stop_the_others() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("bad.png"), "no picture").unwrap();
+    let run = desk.run(&["segment", "bad.png", "cells.png", "-p", "a", "--json"]);
+    assert_eq!(run.status, 1);
+    assert_eq!(run.stdout.lines().count(), 1, "the good one is answered");
+    assert!(run.stderr.contains("1 of 2 pictures failed"), "{}", run.stderr);
+}
+
+#[test]
+fn a_long_phrase_is_cut_and_said_to_be() {
+    let desk = Desk::new();
+    let phrase = "very ".repeat(100) + "long";
+    let run = desk.run(&["segment", "cells.png", "-p", &phrase, "--json"]);
+    assert_eq!(run.status, 0);
+    assert!(run.stderr.contains("phrase 1 is longer than 77 tokens"), "{}", run.stderr);
+    assert_eq!(answers(&run.stdout)[0]["truncated"], true);
+}
