@@ -1,0 +1,66 @@
+//! A sample's files as pixels.
+
+use std::path::Path;
+
+use medparse_imaging::{Limits, Mask, Picture};
+
+use super::volume::Volume;
+use super::{DatasetError, MaskSource, PictureSource, Sample, Target};
+
+/// A sample in memory.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The picture.
+    pub picture: Picture,
+    /// One mask for each of the sample's targets, of the picture's size.
+    pub masks: Vec<Mask>,
+}
+
+pub(super) fn load(sample: &Sample) -> Result<Loaded, DatasetError> {
+    let picture = match &sample.picture {
+        PictureSource::File(path) => Picture::decode(&bytes(path)?, &Limits::default())
+            .map_err(|source| image(path, source))?,
+        PictureSource::Slice(slice) => {
+            let plane = Volume::read(&slice.volume)?.slice(slice.index);
+            let rgb = plane.gray().into_iter().flat_map(|gray| [gray; 3]).collect();
+            Picture::from_rgb(plane.width as u32, plane.height as u32, rgb)
+                .map_err(|source| image(&slice.volume, source))?
+        }
+    };
+    let masks: Result<Vec<Mask>, _> =
+        sample.targets.iter().map(|target| mask(target, picture.dimensions())).collect();
+    Ok(Loaded { picture, masks: masks? })
+}
+
+fn mask(target: &Target, expected: (u32, u32)) -> Result<Mask, DatasetError> {
+    let (path, mask) = match &target.mask {
+        MaskSource::File(path) => (path, Mask::decode(&bytes(path)?, &Limits::default())),
+        MaskSource::Labels { slice, labels } => {
+            let plane = Volume::read(&slice.volume)?.slice(slice.index);
+            let is_marked = |value: &f32| labels.iter().any(|&label| *value == f32::from(label));
+            let pixels = plane.values.iter().map(|value| u8::from(is_marked(value))).collect();
+            let mask = Mask::from_pixels(plane.width as u32, plane.height as u32, pixels);
+            (&slice.volume, mask)
+        }
+    };
+    let mask = mask.map_err(|source| image(path, source))?;
+    if mask.dimensions() != expected {
+        return Err(DatasetError::SizeMismatch {
+            path: path.clone(),
+            expected,
+            found: mask.dimensions(),
+        });
+    }
+    if mask.is_empty() {
+        return Err(DatasetError::EmptyMask { path: path.clone(), target: target.name.clone() });
+    }
+    Ok(mask)
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
+    std::fs::read(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })
+}
+
+fn image(path: &Path, source: medparse_imaging::Error) -> DatasetError {
+    DatasetError::Image { path: path.to_owned(), source }
+}

@@ -1,0 +1,43 @@
+//! Training and evaluation of the network.
+//!
+//! ```text
+//! dataset ─ sampler ─▶ augment + prompts ─▶ batch ─▶ network ─▶ loss ─▶ optimizer ─▶ state (checkpoint)
+//! ```
+//!
+//! A run is a pure function of its description: every random draw follows from the seed and the
+//! step, so that a run which was cut off goes on with the same losses.
+
+pub mod augment;
+mod batch;
+pub mod config;
+pub mod dataset;
+mod init;
+mod log;
+pub mod loss;
+pub mod ontology;
+mod optimizer;
+mod prompts;
+mod random;
+mod sampler;
+mod state;
+mod trainer;
+mod validate;
+
+use burn::tensor::Tensor;
+
+pub use batch::{Ask, Batch};
+pub use config::{TrainConfig, TrainConfigError};
+pub use init::fresh;
+pub use optimizer::{Moments, Optimizer, StepSummary};
+pub use prompts::{Prompt, Vocabulary};
+pub use sampler::Sampler;
+pub use state::{NETWORK_KEY, State, StateError, write_model};
+pub use trainer::{
+    Control, Event, LOG_FILE, MODEL_FILE, STATE_FILE, StepReport, TrainError, Trainer,
+};
+pub use validate::{TargetValidation, Validation};
+
+/// A tensor's values in C order.
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().try_into_vec().expect("just converted to f32")
+}
