@@ -1,14 +1,20 @@
 //! CPU kernels on slices.
 
+mod activation;
 mod buffer;
+pub mod depthwise;
+pub mod gemm;
 mod isa;
 pub mod mapped;
+mod matrix;
+pub mod peak;
 mod simd;
 #[cfg(test)]
 mod testing;
 mod threads;
 
+pub use activation::Activation;
 pub use buffer::{ALIGNMENT, AlignedVec, Arena};
 pub use isa::Isa;
-
+pub use matrix::Matrix;
 pub use threads::{Cpu, Threads};

@@ -1,8 +1,7 @@
 //! How a kernel runs: on which instruction set, and on how many threads.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::isa::Isa;
 
@@ -19,6 +18,9 @@ enum Kind {
     Shared,
     Own(Arc<rayon::ThreadPool>),
 }
+
+/// The most threads that one kernel uses.
+const MOST: usize = 64;
 
 impl Threads {
     /// The calling thread alone.
@@ -46,53 +48,86 @@ impl Threads {
         Self::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
     }
 
-    /// How many tasks can run at the same time.
+    /// How many tasks can run at the same time, at most 64.
     pub fn count(&self) -> usize {
         match &self.0 {
             Kind::Caller => 1,
-            Kind::Shared => rayon::current_num_threads(),
-            Kind::Own(pool) => pool.current_num_threads(),
+            Kind::Shared => rayon::current_num_threads().min(MOST),
+            Kind::Own(pool) => pool.current_num_threads().min(MOST),
         }
     }
 
-    /// Calls `task` with 0..tasks, each once, in any order and possibly at the same time.
-    pub fn for_each(&self, tasks: usize, task: impl Fn(usize) + Sync) {
-        let mut workers = [(); 64];
-        let count = self.count().min(workers.len());
-        self.for_each_with(&mut workers[..count], tasks, |(), index| task(index));
+    /// Calls `task` once for each item, in any order and possibly at the same time.
+    pub fn each<I>(&self, items: I, task: impl Fn(I::Item) + Sync)
+    where
+        I: Iterator<Item: Send> + Send,
+    {
+        self.each_with(&mut [(); MOST], items, |(), item| task(item));
     }
 
-    /// Like [`Threads::for_each`], lending each thread one of `workers` (its scratch space) for all of its tasks.
-    /// No more threads run than there are workers.
+    /// Like [`Threads::each`], lending each thread `share` values of `scratch` for all of its items.
     ///
     /// # Panics
-    /// If there are tasks but no worker.
-    pub fn for_each_with<W: Send>(
+    /// If the scratch space holds no share for one thread; fewer shares than threads let fewer threads run.
+    pub(crate) fn each_with_scratch<T, I>(
+        &self,
+        scratch: &mut [T],
+        share: usize,
+        items: I,
+        task: impl Fn(&mut [T], I::Item) + Sync,
+    ) where
+        T: Send,
+        I: Iterator<Item: Send> + Send,
+    {
+        assert!(
+            share <= scratch.len(),
+            "{share} values of scratch space are needed, {} were given",
+            scratch.len()
+        );
+        let shares = scratch.len().checked_div(share).unwrap_or(MOST).clamp(1, MOST);
+        let mut rest = scratch;
+        let mut workers: [&mut [T]; MOST] = std::array::from_fn(|_| {
+            let (part, left) =
+                std::mem::take(&mut rest).split_at_mut_checked(share).unwrap_or_default();
+            rest = left;
+            part
+        });
+        self.each_with(&mut workers[..shares], items, |worker, item| task(worker, item));
+    }
+
+    /// Like [`Threads::each`], lending each thread one of `workers` (its scratch space) for all of its items. No more
+    /// threads run than there are workers.
+    ///
+    /// # Panics
+    /// If there is no worker.
+    pub fn each_with<W, I>(
         &self,
         workers: &mut [W],
-        tasks: usize,
-        task: impl Fn(&mut W, usize) + Sync,
-    ) {
-        assert!(tasks == 0 || !workers.is_empty(), "{tasks} tasks need a worker");
-        let running = self.count().min(workers.len()).min(tasks);
+        items: I,
+        task: impl Fn(&mut W, I::Item) + Sync,
+    ) where
+        W: Send,
+        I: Iterator<Item: Send> + Send,
+    {
+        assert!(!workers.is_empty(), "the items need a worker");
+        let most = items.size_hint().1.unwrap_or(usize::MAX);
+        let running = self.count().min(workers.len()).min(most);
         if running <= 1 {
-            (0..tasks).for_each(|index| task(&mut workers[0], index));
+            items.for_each(|item| task(&mut workers[0], item));
             return;
         }
-        let next = AtomicUsize::new(0);
-        let work = |worker: &mut W| {
-            // Relaxed: the counter hands out numbers; the scope's end publishes the results.
-            while let Some(index) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&index| index < tasks)
-            {
-                task(worker, index);
-            }
-        };
-        let work = &work;
+        let items = Mutex::new(items);
+        // A task that panics does so outside the lock, so the lock is never poisoned by it.
+        let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let (next, task) = (&next, &task);
         let mut spawn_all = || {
             rayon::scope(|scope| {
                 for worker in &mut workers[..running] {
-                    scope.spawn(move |_| work(worker));
+                    scope.spawn(move |_| {
+                        while let Some(item) = next() {
+                            task(worker, item);
+                        }
+                    });
                 }
             });
         };
@@ -137,18 +172,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_task_runs_once_on_any_number_of_threads() {
+    fn every_item_is_taken_once_on_any_number_of_threads() {
         for threads in
             [Threads::CALLER, Threads::SHARED, Threads::new(0), Threads::new(2), Threads::new(5)]
         {
-            for tasks in [0, 1, 2, 3, 100] {
-                let runs: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                threads.for_each(tasks, |i| {
-                    runs[i].fetch_add(1, Ordering::Relaxed);
-                });
+            for items in [0, 1, 2, 3, 100] {
+                let mut runs = vec![0; items];
+                threads.each(runs.iter_mut().enumerate(), |(i, run)| *run += i + 1);
                 assert!(
-                    runs.iter().all(|run| run.load(Ordering::Relaxed) == 1),
-                    "{threads:?}, {tasks} tasks"
+                    runs.iter().enumerate().all(|(i, run)| *run == i + 1),
+                    "{threads:?}, {items} items"
                 );
             }
         }
@@ -157,7 +190,15 @@ mod tests {
     #[test]
     fn workers_are_lent_to_one_thread_at_a_time() {
         let mut sums = [0usize; 3];
-        Threads::new(8).for_each_with(&mut sums, 1000, |sum, i| *sum += i);
+        Threads::new(8).each_with(&mut sums, 0..1000, |sum, i| *sum += i);
         assert_eq!(sums.iter().sum::<usize>(), 499_500);
+    }
+
+    #[test]
+    fn parallel_work_nests() {
+        let threads = Threads::new(3);
+        let mut grid = vec![0; 60];
+        threads.each(grid.chunks_mut(10), |row| threads.each(row.iter_mut(), |cell| *cell += 1));
+        assert_eq!(grid, [1; 60]);
     }
 }

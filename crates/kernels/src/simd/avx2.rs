@@ -132,6 +132,18 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn widen_bf16_pairs(self, words: V) -> (V, V) {
+        // SAFETY: the features are proven by `self`.
+        unsafe {
+            let high = _mm256_castsi256_ps(_mm256_set1_epi32(0xffff_0000_u32 as i32));
+            let low = words.map(|half| {
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(half)))
+            });
+            (low, words.map(|half| _mm256_and_ps(half, high)))
+        }
+    }
+
+    #[inline(always)]
     fn to_offset_u8(self, x: V) -> [u8; LANES] {
         let mut bytes = [0; LANES];
         // SAFETY: the array has room for sixteen bytes; the features are proven by `self`.
@@ -220,6 +232,12 @@ impl Simd for Avx2 {
     fn prefetch_far<T>(self, at: *const T) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_write<T>(self, at: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
     }
 
     both_halves! {

@@ -92,6 +92,16 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn widen_bf16_pairs(self, words: __m512) -> (__m512, __m512) {
+        // SAFETY: the features are proven by `self`.
+        unsafe {
+            let words = _mm512_castps_si512(words);
+            let high = _mm512_and_si512(words, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+            (_mm512_castsi512_ps(_mm512_slli_epi32::<16>(words)), _mm512_castsi512_ps(high))
+        }
+    }
+
+    #[inline(always)]
     fn to_offset_u8(self, x: __m512) -> [u8; LANES] {
         let mut bytes = [0; LANES];
         // SAFETY: the array has room for sixteen bytes; the features are proven by `self`.
@@ -144,6 +154,12 @@ impl Simd for Avx512 {
     fn prefetch_far<T>(self, at: *const T) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_write<T>(self, at: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
     }
 
     intrinsics! {

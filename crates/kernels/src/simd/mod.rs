@@ -66,6 +66,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen values must be writable at `to`; no alignment is needed.
     unsafe fn store_bf16_ptr(self, to: *mut u16, x: Self::F32);
 
+    /// The bfloat16 values in the low halves of sixteen words, and those in the high halves, given the bits of the words.
+    fn widen_bf16_pairs(self, words: Self::F32) -> (Self::F32, Self::F32);
+
     /// Rounds to the nearest integer, ties to even, and writes the low bytes of `x + 128`; `|x|` must be at most 127.
     fn to_offset_u8(self, x: Self::F32) -> [u8; LANES];
 
@@ -101,6 +104,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn prefetch_near<T>(self, at: *const T);
     /// Hints that the cache line at `at` is needed later, in the second level of cache; any address is allowed.
     fn prefetch_far<T>(self, at: *const T);
+    /// Hints that the cache line at `at` will be written soon; any address is allowed.
+    fn prefetch_write<T>(self, at: *const T);
 
     #[inline(always)]
     fn zero(self) -> Self::F32 {
@@ -119,17 +124,23 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.store_ptr(to.as_mut_ptr(), x) }
     }
 
-    /// Loads up to sixteen values; the missing lanes are `fill`.
+    /// Loads the first sixteen values; lanes for which there is none are `fill`.
     #[inline(always)]
     fn load_part(self, from: &[f32], fill: f32) -> Self::F32 {
+        if let Some(whole) = from.first_chunk() {
+            return self.load(whole);
+        }
         let mut lanes = [fill; LANES];
         lanes[..from.len()].copy_from_slice(from);
         self.load(&lanes)
     }
 
-    /// Stores the first `to.len()` lanes, at most sixteen.
+    /// Stores as many of the sixteen lanes as `to` has room for.
     #[inline(always)]
     fn store_part(self, to: &mut [f32], x: Self::F32) {
+        if let Some(whole) = to.first_chunk_mut() {
+            return self.store(whole, x);
+        }
         let mut lanes = [0.0; LANES];
         self.store(&mut lanes, x);
         to.copy_from_slice(&lanes[..to.len()]);
@@ -212,7 +223,12 @@ mod tests {
                 assert_eq!(f32::from(byte) - 128.0, (a[lane] * 31.0).round_ties_even());
             }
             self.bf16(s);
-            for (have, fill) in [(0, 1.0), (1, 0.0), (7, -3.0), (16, 0.5)] {
+            let words: [u32; LANES] =
+                std::array::from_fn(|i| 0x3f81_4049 + ((i as u32) << 20) + i as u32);
+            let (low, high) = s.widen_bf16_pairs(s.load(&words.map(f32::from_bits)));
+            assert_eq!(out(low), words.map(|word| f32::from_bits(word << 16)));
+            assert_eq!(out(high), words.map(|word| f32::from_bits(word & 0xffff_0000)));
+            for (have, fill) in [(0, 1.0), (1, 0.0), (7, -3.0), (15, 0.5), (16, 0.5)] {
                 let lanes = out(s.load_part(&a[..have], fill));
                 assert!((0..LANES).all(|i| lanes[i] == if i < have { a[i] } else { fill }));
                 let mut part = vec![0.0; have];

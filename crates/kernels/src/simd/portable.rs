@@ -75,6 +75,15 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn widen_bf16_pairs(self, words: V) -> (V, V) {
+        let words = words.map(f32::to_bits);
+        (
+            words.map(|word| f32::from_bits(word << 16)),
+            words.map(|word| f32::from_bits(word & 0xffff_0000)),
+        )
+    }
+
+    #[inline(always)]
     fn to_offset_u8(self, x: V) -> [u8; LANES] {
         // The low byte of the rounded float's bits is the integer in two's complement.
         x.map(|x| ((x + ROUNDER).to_bits() as u8).wrapping_add(128))
@@ -180,4 +189,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn prefetch_far<T>(self, _: *const T) {}
+
+    #[inline(always)]
+    fn prefetch_write<T>(self, _: *const T) {}
 }

@@ -1,0 +1,409 @@
+//! How the operands of a matrix product lie in memory.
+
+use std::ops::Range;
+
+use bytemuck::Pod;
+use half::bf16;
+
+use super::tile::PanelWords;
+
+/// Columns of a panel: two vectors.
+pub(crate) const PANEL: usize = 32;
+
+/// An element of a matrix operand. Kernels move 32-bit words along the depth (the dimension summed over): one f32, two
+/// bfloat16 or four bytes.
+pub trait Element: Pod + Send + Sync + sealed::Sealed {
+    /// Values in a 32-bit word.
+    const PER_WORD: usize;
+    /// Values in a line of 64 bytes.
+    const PER_LINE: usize = 16 * Self::PER_WORD;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for half::bf16 {}
+    impl Sealed for u8 {}
+    impl Sealed for i8 {}
+}
+
+impl Element for f32 {
+    const PER_WORD: usize = 1;
+}
+
+impl Element for bf16 {
+    const PER_WORD: usize = 2;
+}
+
+impl Element for u8 {
+    const PER_WORD: usize = 4;
+}
+
+impl Element for i8 {
+    const PER_WORD: usize = 4;
+}
+
+/// Where the value at (row, column) lies: `row * row_stride + column / L * line_stride + column % L`, where L is
+/// [`Element::PER_LINE`].
+///
+/// Two layouts are special cases. *Row-major*: `row_stride` is the row's pitch and `line_stride` is L. *Planes*:
+/// `row_stride` is L and `line_stride` is the size of a plane of all rows, `[columns / L][rows][L]`; for an image whose
+/// rows are pixels these are its planes of L channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Strides {
+    pub row: usize,
+    pub line: usize,
+}
+
+impl Strides {
+    #[inline(always)]
+    pub fn offset<T: Element>(self, row: usize, column: usize) -> usize {
+        row * self.row + column / T::PER_LINE * self.line + column % T::PER_LINE
+    }
+
+    /// Asserts that a matrix of this shape lies within `len` values.
+    #[track_caller]
+    fn check<T: Element>(self, rows: usize, columns: usize, len: usize) {
+        if rows == 0 || columns == 0 {
+            return;
+        }
+        let steps = [(rows - 1, self.row), ((columns - 1) / T::PER_LINE, self.line)];
+        let last = steps.iter().try_fold((columns - 1) % T::PER_LINE, |sum, (count, stride)| {
+            count.checked_mul(*stride)?.checked_add(sum)
+        });
+        assert!(
+            last.is_some_and(|last| last < len),
+            "a matrix of {rows}x{columns} with strides {self:?} does not fit in {len} values"
+        );
+    }
+}
+
+/// The distance between planes, in rows, that keeps equal pixels of many planes from competing for the same few sets
+/// of the caches: at least `rows`, and never near a multiple of a large power of two.
+pub const fn plane_rows(rows: usize) -> usize {
+    rows.next_multiple_of(64) + 24
+}
+
+/// A matrix that is read, one row per token or pixel.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    columns: usize,
+    strides: Strides,
+}
+
+impl<'a, T: Element> Rows<'a, T> {
+    /// `[rows, columns]`, row after row.
+    ///
+    /// # Panics
+    /// If `data` is too short.
+    #[track_caller]
+    pub fn row_major(data: &'a [T], rows: usize, columns: usize) -> Self {
+        Self::pitched(data, rows, columns, columns)
+    }
+
+    /// `[rows, pitch]`, of which the first `columns` of each row count. A pitch of a multiple of 4096 bytes is slow to
+    /// multiply, because the rows compete for the same few sets of the cache.
+    ///
+    /// # Panics
+    /// If `data` is too short.
+    #[track_caller]
+    pub fn pitched(data: &'a [T], rows: usize, columns: usize, pitch: usize) -> Self {
+        Self::new(data, rows, columns, Strides { row: pitch, line: T::PER_LINE })
+    }
+
+    /// `[columns / L][plane_rows][L]` with L = [`Element::PER_LINE`], of which the first `rows` of each plane count;
+    /// see [`plane_rows`].
+    ///
+    /// # Panics
+    /// If `data` is too short.
+    #[track_caller]
+    pub fn planes(data: &'a [T], rows: usize, columns: usize, plane_rows: usize) -> Self {
+        Self::new(data, rows, columns, Strides { row: T::PER_LINE, line: plane_rows * T::PER_LINE })
+    }
+
+    #[track_caller]
+    fn new(data: &'a [T], rows: usize, columns: usize, strides: Strides) -> Self {
+        strides.check::<T>(rows, columns, data.len());
+        Self { data, rows, columns, strides }
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// These rows alone.
+    ///
+    /// # Panics
+    /// If the range exceeds the rows.
+    #[track_caller]
+    pub fn slice_rows(&self, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= self.rows,
+            "rows {range:?} of {}",
+            self.rows
+        );
+        let start = (range.start * self.strides.row).min(self.data.len());
+        Self { data: &self.data[start..], rows: range.len(), ..*self }
+    }
+
+    /// These columns alone.
+    ///
+    /// # Panics
+    /// If the range exceeds the columns or starts inside a line of [`Element::PER_LINE`] values.
+    #[track_caller]
+    pub fn slice_columns(&self, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= self.columns,
+            "columns {range:?} of {}",
+            self.columns
+        );
+        assert!(
+            range.start.is_multiple_of(T::PER_LINE),
+            "columns {range:?} start inside a line of {}",
+            T::PER_LINE
+        );
+        let start = (range.start / T::PER_LINE * self.strides.line).min(self.data.len());
+        Self { data: &self.data[start..], columns: range.len(), ..*self }
+    }
+
+    pub(crate) fn strides(&self) -> Strides {
+        self.strides
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const T {
+        self.data.as_ptr()
+    }
+}
+
+/// A matrix that is written, one row per token or pixel; laid out as [`Rows`] says.
+#[derive(Debug)]
+pub struct RowsMut<'a, T> {
+    data: &'a mut [T],
+    rows: usize,
+    columns: usize,
+    strides: Strides,
+}
+
+impl<'a, T: Element> RowsMut<'a, T> {
+    /// As [`Rows::row_major`].
+    ///
+    /// # Panics
+    /// If `data` is too short.
+    #[track_caller]
+    pub fn row_major(data: &'a mut [T], rows: usize, columns: usize) -> Self {
+        Self::pitched(data, rows, columns, columns)
+    }
+
+    /// As [`Rows::pitched`].
+    ///
+    /// # Panics
+    /// If `data` is too short or the rows overlap.
+    #[track_caller]
+    pub fn pitched(data: &'a mut [T], rows: usize, columns: usize, pitch: usize) -> Self {
+        assert!(
+            pitch >= columns || rows <= 1,
+            "rows of {columns} values overlap at a pitch of {pitch}"
+        );
+        Self::new(data, rows, columns, Strides { row: pitch, line: T::PER_LINE })
+    }
+
+    /// As [`Rows::planes`].
+    ///
+    /// # Panics
+    /// If `data` is too short or the planes overlap.
+    #[track_caller]
+    pub fn planes(data: &'a mut [T], rows: usize, columns: usize, plane_rows: usize) -> Self {
+        assert!(plane_rows >= rows, "planes of {rows} rows overlap at a distance of {plane_rows}");
+        Self::new(data, rows, columns, Strides { row: T::PER_LINE, line: plane_rows * T::PER_LINE })
+    }
+
+    #[track_caller]
+    fn new(data: &'a mut [T], rows: usize, columns: usize, strides: Strides) -> Self {
+        strides.check::<T>(rows, columns, data.len());
+        Self { data, rows, columns, strides }
+    }
+
+    /// The same matrix, read.
+    pub fn as_rows(&self) -> Rows<'_, T> {
+        Rows { data: self.data, rows: self.rows, columns: self.columns, strides: self.strides }
+    }
+
+    /// The same matrix, borrowed for a shorter time.
+    pub fn reborrow(&mut self) -> RowsMut<'_, T> {
+        RowsMut { data: self.data, rows: self.rows, columns: self.columns, strides: self.strides }
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// These columns alone.
+    ///
+    /// # Panics
+    /// If the range exceeds the columns or starts inside a line of [`Element::PER_LINE`] values.
+    #[track_caller]
+    pub fn slice_columns(self, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= self.columns,
+            "columns {range:?} of {}",
+            self.columns
+        );
+        assert!(
+            range.start.is_multiple_of(T::PER_LINE),
+            "columns {range:?} start inside a line of {}",
+            T::PER_LINE
+        );
+        let start = (range.start / T::PER_LINE * self.strides.line).min(self.data.len());
+        Self { data: &mut self.data[start..], columns: range.len(), ..self }
+    }
+
+    pub(crate) fn shared(self) -> SharedRows<T> {
+        SharedRows { start: self.data.as_mut_ptr(), strides: self.strides }
+    }
+}
+
+/// Where several threads write disjoint parts of a matrix.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedRows<T> {
+    start: *mut T,
+    strides: Strides,
+}
+
+// SAFETY: the pointer is only used through `at`, whose callers write disjoint parts.
+unsafe impl<T: Send> Send for SharedRows<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SharedRows<T> {}
+
+impl<T: Element> SharedRows<T> {
+    /// From a value to the one below it.
+    #[inline(always)]
+    pub fn row_stride(self) -> usize {
+        self.strides.row
+    }
+
+    /// The address of a value.
+    ///
+    /// # Safety
+    /// The row and column lie in the matrix, and no other thread uses what is written there.
+    #[inline(always)]
+    pub unsafe fn at(self, row: usize, column: usize) -> *mut T {
+        // SAFETY: the constructor checked that the whole matrix lies in the slice.
+        unsafe { self.start.add(self.strides.offset::<T>(row, column)) }
+    }
+}
+
+/// A matrix `[depth, columns]` cut into panels of 32 columns, `[columns / 32][depth / W][32][W]` where W is
+/// [`Element::PER_WORD`]; zeros fill the last panel and the last word. Weights are packed once, by [`super::pack`].
+///
+/// The layout is the same on every machine, so that packed weights can be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Panels<'a, T> {
+    data: &'a [T],
+    depth: usize,
+    columns: usize,
+    /// Values from one panel to the next.
+    stride: usize,
+}
+
+impl<'a, T: Element> Panels<'a, T> {
+    /// The values that packing a matrix of `depth` by `columns` takes.
+    pub const fn len(depth: usize, columns: usize) -> usize {
+        columns.next_multiple_of(PANEL) * depth.next_multiple_of(T::PER_WORD)
+    }
+
+    /// A packed matrix.
+    ///
+    /// # Panics
+    /// If `data` does not have [`Panels::len`] values.
+    #[track_caller]
+    pub fn new(data: &'a [T], depth: usize, columns: usize) -> Self {
+        let len = Self::len(depth, columns);
+        assert_eq!(
+            data.len(),
+            len,
+            "panels of depth {depth} and {columns} columns take {len} values"
+        );
+        Self { data, depth, columns, stride: PANEL * depth.next_multiple_of(T::PER_WORD) }
+    }
+
+    /// The dimension that is summed over.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Columns of the product.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// These columns alone.
+    ///
+    /// # Panics
+    /// If the range exceeds the columns or starts inside a panel of 32.
+    #[track_caller]
+    pub fn slice_columns(&self, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= self.columns,
+            "columns {range:?} of {}",
+            self.columns
+        );
+        assert!(
+            range.start.is_multiple_of(PANEL),
+            "columns {range:?} start inside a panel of {PANEL}"
+        );
+        Self {
+            data: &self.data[range.start / PANEL * self.stride..],
+            columns: range.len(),
+            ..*self
+        }
+    }
+
+    /// This part of the depth alone, to add up a product in parts.
+    ///
+    /// # Panics
+    /// If the range exceeds the depth or starts inside a line of [`Element::PER_LINE`] values.
+    #[track_caller]
+    pub fn slice_depth(&self, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= self.depth,
+            "depth {range:?} of {}",
+            self.depth
+        );
+        assert!(
+            range.start.is_multiple_of(T::PER_LINE),
+            "depth {range:?} starts inside a line of {}",
+            T::PER_LINE
+        );
+        let whole_words = range.end == self.depth || range.end.is_multiple_of(T::PER_WORD);
+        assert!(whole_words, "depth {range:?} ends inside a word of {} values", T::PER_WORD);
+        Self { data: &self.data[range.start * PANEL..], depth: range.len(), ..*self }
+    }
+
+    /// The same, as words.
+    pub(crate) fn words_view(&self) -> PanelWords {
+        PanelWords {
+            start: self.data.as_ptr().cast(),
+            stride: self.stride / T::PER_WORD,
+            words: self.depth.div_ceil(T::PER_WORD),
+            offsets: None,
+        }
+    }
+
+    pub(crate) fn bytes_of_panel(&self) -> usize {
+        self.depth.div_ceil(T::PER_WORD) * PANEL * 4
+    }
+}
