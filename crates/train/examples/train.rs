@@ -10,7 +10,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[expect(clippy::print_stdout, reason = "a program for the terminal")]
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or_else(|| anyhow::anyhow!("usage: train CONFIG.yaml [STEPS]"))?;
+    let path =
+        arguments.next().ok_or_else(|| anyhow::anyhow!("usage: train CONFIG.yaml [STEPS]"))?;
     let most: u64 = arguments.next().map_or(Ok(u64::MAX), |steps| steps.parse())?;
     let mut trainer = Trainer::new(TrainConfig::read(Path::new(&path))?)?;
     println!("step {} of {}", trainer.next_step(), trainer.total_steps());

@@ -38,7 +38,10 @@ fn values(key: &str, shape: &[usize], random: &mut Random) -> Vec<f32> {
         ("weight", 1) => vec![1.0; count],
         (_, 1) => vec![0.0; count],
         // torch's embeddings begin normal with deviation 1.
-        _ if key.contains("query_feat") || key.contains("query_embed") || key.contains("level_embed") => {
+        _ if key.contains("query_feat")
+            || key.contains("query_embed")
+            || key.contains("level_embed") =>
+        {
             normal(count, 1.0, random)
         }
         _ if key.contains("lang_encoder") || last == "class_embed" => normal(count, 0.02, random),

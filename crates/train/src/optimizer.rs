@@ -186,13 +186,8 @@ impl Update {
 
 /// Matrices and kernels decay; biases, norms, scales and embeddings don't.
 fn decays(key: &str, shape: &[usize]) -> bool {
-    const EMBEDDINGS: [&str; 5] = [
-        "token_embedding",
-        "positional_embedding",
-        "query_feat",
-        "query_embed",
-        "level_embed",
-    ];
+    const EMBEDDINGS: [&str; 5] =
+        ["token_embedding", "positional_embedding", "query_feat", "query_embed", "level_embed"];
     shape.len() >= 2 && !EMBEDDINGS.iter().any(|name| key.contains(name))
 }
 

@@ -80,7 +80,9 @@ impl Vocabulary {
             };
             prompts.extend(prompt);
         }
-        if prompts.is_empty() && let Some(target) = visible.first() {
+        if prompts.is_empty()
+            && let Some(target) = visible.first()
+        {
             prompts.push(self.present(sample, *target, random));
         }
         prompts.shuffle(random);
@@ -97,7 +99,12 @@ impl Vocabulary {
         }
     }
 
-    fn absent(&self, sample: &Sample, config: &PromptConfig, random: &mut Random) -> Option<Prompt> {
+    fn absent(
+        &self,
+        sample: &Sample,
+        config: &PromptConfig,
+        random: &mut Random,
+    ) -> Option<Prompt> {
         let same_set = self.missing_in(sample);
         let share = if same_set.is_empty() { 0.0 } else { config.hard_share };
         let (name, wording) = if random.random_bool(share) {
@@ -142,9 +149,9 @@ impl Vocabulary {
                 continue;
             }
             let other_modality = name.modality != sample.modality;
-            let told_apart = own_categories.iter().all(|own| tells_apart(*own, category(&name.target)));
-            let wording =
-                if other_modality && told_apart { Wording::Free } else { Wording::Full };
+            let told_apart =
+                own_categories.iter().all(|own| tells_apart(*own, category(&name.target)));
+            let wording = if other_modality && told_apart { Wording::Free } else { Wording::Full };
             found.push((name, wording));
         }
         found
@@ -164,11 +171,7 @@ fn has_target(sample: &Sample, name: &str) -> bool {
 }
 
 fn named(sample: &Sample, target: &str) -> Named {
-    Named {
-        target: target.into(),
-        site: sample.site.clone(),
-        modality: sample.modality.clone(),
-    }
+    Named { target: target.into(), site: sample.site.clone(), modality: sample.modality.clone() }
 }
 
 /// One of the ways to ask for `name`.
@@ -176,7 +179,11 @@ fn worded(name: &Named, wording: Wording, random: &mut Random) -> String {
     let mut other = |name: &str, share: f64| {
         let names = synonyms(name);
         let own = names[0].to_owned();
-        if random.random_bool(share) { (*names.choose(random).unwrap_or(&names[0])).into() } else { own }
+        if random.random_bool(share) {
+            (*names.choose(random).unwrap_or(&names[0])).into()
+        } else {
+            own
+        }
     };
     let (target, modality, site) =
         (other(&name.target, 0.4), other(&name.modality, 0.3), other(&name.site, 0.0));

@@ -64,7 +64,12 @@ impl State {
                 if !values.is_empty() {
                     let name = format!("{prefix}{key}");
                     let shape = [values.len()];
-                    sources.push(TensorSource::values(name, shape, FloatType::F32, values.as_slice()));
+                    sources.push(TensorSource::values(
+                        name,
+                        shape,
+                        FloatType::F32,
+                        values.as_slice(),
+                    ));
                 }
             }
         }
@@ -79,8 +84,7 @@ impl State {
     /// # Errors
     /// When the file can't be read, or belongs to a network of other sizes.
     pub fn load(path: &Path, config: &NetworkConfig, device: &Device) -> Result<Self, StateError> {
-        let foreign =
-            |reason: String| StateError::Foreign { path: path.to_owned(), reason };
+        let foreign = |reason: String| StateError::Foreign { path: path.to_owned(), reason };
         let checkpoint = Checkpoint::open(path)?;
         let step = checkpoint.metadata().get(STEP_KEY).and_then(|step| step.parse().ok());
         let step = step.ok_or_else(|| foreign(format!("it has no {STEP_KEY}")))?;

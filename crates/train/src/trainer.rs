@@ -181,9 +181,8 @@ impl Trainer {
         } else {
             (begin.network(&network_config, config.seed, &device)?, 0)
         };
-        let network = network.frozen(|key| {
-            config.freeze.iter().any(|prefix| key.starts_with(prefix.as_str()))
-        });
+        let network = network
+            .frozen(|key| config.freeze.iter().any(|prefix| key.starts_with(prefix.as_str())));
         let limits = CacheLimits {
             longest_side: network_config.image_size * 3 / 2,
             bytes: config.checks.cache_megabytes << 20,
@@ -299,11 +298,7 @@ impl Trainer {
     }
 
     /// One picture as it comes at `position` of the endless order, and what is asked of it.
-    fn view(
-        &self,
-        index: usize,
-        position: u64,
-    ) -> Result<(Augmented, Vec<Prompt>), DatasetError> {
+    fn view(&self, index: usize, position: u64) -> Result<(Augmented, Vec<Prompt>), DatasetError> {
         let sample = &self.dataset.samples[index];
         let prepared: Arc<Prepared> = self.cache.get(&self.dataset, index)?;
         let default = SetConfig::default();

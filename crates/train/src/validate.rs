@@ -63,8 +63,7 @@ pub(crate) fn validate(
         for question in questions {
             let prepared = cache.get(dataset, question.picture)?;
             let square = prepared.resized(Size::square(side));
-            let normalization =
-                Normalization { mean: config.pixel_mean, std: config.pixel_std };
+            let normalization = Normalization { mean: config.pixel_mean, std: config.pixel_std };
             let planes = normalize(&square.rgb, &normalization);
             let prompt = Prompt {
                 phrase: question.phrase.clone(),
@@ -91,7 +90,8 @@ pub(crate) fn validate(
             (key, TargetValidation { n, dice, presence })
         })
         .collect();
-    let dice = targets.values().map(|target| target.dice).sum::<f64>() / targets.len().max(1) as f64;
+    let dice =
+        targets.values().map(|target| target.dice).sum::<f64>() / targets.len().max(1) as f64;
     Ok(Validation { dice, targets })
 }
 
@@ -153,9 +153,9 @@ fn answers(network: &Network, batch: &Batch) -> Vec<Answer> {
         let query = most_similar(rows, sentence);
         let mask = masks.clone().narrow(0, ask.picture, 1).narrow(1, query, 1);
         let logits = crate::values(module::interpolate(mask, options.clone()));
-        let presence = presence.as_ref().map(|logits| {
-            1.0 / (1.0 + (-f64::from(logits[ask.picture * queries + query])).exp())
-        });
+        let presence = presence
+            .as_ref()
+            .map(|logits| 1.0 / (1.0 + (-f64::from(logits[ask.picture * queries + query])).exp()));
         Answer { logits, presence }
     });
     answer.collect()

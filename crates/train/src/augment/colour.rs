@@ -13,7 +13,8 @@ pub(super) fn jitter(planes: &mut [f32], strength: f32, random: &mut Random) {
     let (brightness, contrast, gamma) = (draw(32.0), draw(0.35).exp(), draw(0.35).exp());
     let (reds, rest) = planes.split_at(area);
     let coloured = reds.iter().zip(rest).any(|(red, green)| (red - green).abs() > 2.0);
-    let gains = if coloured { [draw(0.12), draw(0.12), draw(0.12)].map(f32::exp) } else { [1.0; 3] };
+    let gains =
+        if coloured { [draw(0.12), draw(0.12), draw(0.12)].map(f32::exp) } else { [1.0; 3] };
     let saturation = if coloured { draw(0.5).exp() } else { 1.0 };
     let mean = planes.iter().sum::<f32>() / planes.len() as f32;
     for at in 0..area {

@@ -26,9 +26,8 @@ pub(super) struct Plane {
 impl Volume {
     pub(super) fn read(path: &Path) -> Result<Self, DatasetError> {
         let volume = |reason: String| DatasetError::Volume { path: PathBuf::from(path), reason };
-        let object = ReaderOptions::new()
-            .read_file(path)
-            .map_err(|error| volume(error.to_string()))?;
+        let object =
+            ReaderOptions::new().read_file(path).map_err(|error| volume(error.to_string()))?;
         let array = object
             .into_volume()
             .into_ndarray::<f32>()

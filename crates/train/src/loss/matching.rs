@@ -42,7 +42,11 @@ pub(super) fn matched(
                 }
             }
             let assigned = assign(&costs, queries);
-            of_picture.iter().zip(assigned).map(|(&ask, query)| (layer * asks + ask, query)).collect()
+            of_picture
+                .iter()
+                .zip(assigned)
+                .map(|(&ask, query)| (layer * asks + ask, query))
+                .collect()
         })
         .collect();
     let mut matched = vec![0; answers.layers * asks];
@@ -207,8 +211,11 @@ mod tests {
                 distinct.sort_unstable();
                 distinct.dedup();
                 assert_eq!(distinct.len(), rows, "no query answers twice");
-                let total: f64 =
-                    assigned.iter().enumerate().map(|(row, &column)| costs[row * columns + column]).sum();
+                let total: f64 = assigned
+                    .iter()
+                    .enumerate()
+                    .map(|(row, &column)| costs[row * columns + column])
+                    .sum();
                 let least = exhaustive(&costs, columns, 0, &mut Vec::new());
                 assert!((total - least).abs() < 1e-9, "{total} is not the least, {least}");
             }

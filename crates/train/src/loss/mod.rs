@@ -58,7 +58,13 @@ pub struct Draw {
 }
 
 /// Runs a batch through the network and compares the answers with the truth.
-pub fn loss(network: &Network, batch: &Batch, config: &LossConfig, draw: Draw, device: &Device) -> Loss {
+pub fn loss(
+    network: &Network,
+    batch: &Batch,
+    config: &LossConfig,
+    draw: Draw,
+    device: &Device,
+) -> Loss {
     let image = network.encode_image(batch.image(device), &mut Probe::none());
     let (ids, lengths) = batch.ids(device);
     let text = network.encode_text(ids, &lengths, &mut Probe::none());
@@ -89,9 +95,13 @@ pub fn loss(network: &Network, batch: &Batch, config: &LossConfig, draw: Draw, d
         answers.queries.clone().flatten::<2>(0, 1).select(0, matched_rows.clone()),
         normalized(Batch::classes(&text)),
         scale,
-        &answers.repeated(batch.asks.iter().map(|ask| {
-            if ask.is_present() { ask.category } else { Some(BACKGROUND) }
-        })),
+        &answers.repeated(
+            batch.asks.iter().map(
+                |ask| {
+                    if ask.is_present() { ask.category } else { Some(BACKGROUND) }
+                },
+            ),
+        ),
     );
     let presence = answers.presence.clone().map(|presence| {
         let truth = answers.repeated(batch.asks.iter().map(|ask| f32::from(ask.is_present())));
@@ -229,9 +239,10 @@ fn found_share(matched: &[usize], log_shares: &Tensor<2>, asks: usize) -> f64 {
     let [rows, queries] = log_shares.dims();
     let values = crate::values(log_shares.clone().detach().narrow(0, rows - asks, asks));
     let last = &matched[rows - asks..];
-    let hits = values.chunks_exact(queries).zip(last).filter(|(row, query)| {
-        row.iter().all(|value| *value <= row[**query])
-    });
+    let hits = values
+        .chunks_exact(queries)
+        .zip(last)
+        .filter(|(row, query)| row.iter().all(|value| *value <= row[**query]));
     hits.count() as f64 / asks.max(1) as f64
 }
 
