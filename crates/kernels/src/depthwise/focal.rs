@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use half::bf16;
 
+use super::row::{ConvolvedRow, Ring, STEP};
 use crate::gemm::layout::SharedRows;
 use crate::gemm::{Output, Rows};
 use crate::matrix::Matrix;
@@ -157,9 +158,6 @@ impl Target {
 /// The most levels of a chain.
 const MOST_LEVELS: usize = 8;
 
-/// The most pixels that a row is computed in steps of.
-const STEP: usize = 16;
-
 /// How far each level of the wave lags behind, and how its rows are kept.
 struct Wave {
     levels: usize,
@@ -210,23 +208,6 @@ impl Wave {
     /// Values of scratch space of one thread: the kept rows of all levels, and the sums of one row.
     fn scratch(&self) -> usize {
         (self.kept.iter().sum::<usize>() + 1) * self.pitch
-    }
-}
-
-/// The last few rows of what a level reads: row `y` at `y % kept`.
-#[derive(Clone, Copy)]
-struct Ring {
-    start: *mut f32,
-    kept: usize,
-    pitch: usize,
-    pad: usize,
-}
-
-impl Ring {
-    /// The first pixel of a row; `pad` pixels to the left of it are zero, and at least as many to the right of the last.
-    #[inline(always)]
-    fn row(self, y: usize) -> *mut f32 {
-        self.start.wrapping_add(y % self.kept * self.pitch + self.pad * LANES)
     }
 }
 
@@ -307,118 +288,6 @@ impl Kernel for Band<'_> {
                     let sum = sum_row(s, problem, &rings[1..wave.levels], sums, y, block, target);
                     s.store_part(row_sum, sum);
                 }
-            }
-        }
-    }
-}
-
-/// A row of one level, before its GELU.
-struct ConvolvedRow {
-    from: Ring,
-    /// `[taps][16]`.
-    weights: *const f32,
-    radius: usize,
-    y: usize,
-    height: usize,
-    width: usize,
-    to: *mut f32,
-}
-
-impl ConvolvedRow {
-    /// # Safety
-    /// The ring holds the rows within the radius that are in the image, and `to` has room for the row.
-    #[inline(always)]
-    unsafe fn run<S: Simd>(&self, s: S) {
-        // SAFETY: passed on. The sums of a step and what is multiplied fill the registers.
-        unsafe {
-            match (S::REGISTERS, self.radius) {
-                (32, 1) => self.kept_in_registers::<S, 3>(s),
-                (32, 2) => self.kept_in_registers::<S, 5>(s),
-                (32, 3) => self.kept_in_registers::<S, 7>(s),
-                (32, 4) => self.kept_in_registers::<S, 9>(s),
-                (32, _) => self.steps::<S, 16>(s),
-                (8, _) => self.steps::<S, 4>(s),
-                _ => self.steps::<S, 2>(s),
-            }
-        }
-    }
-
-    /// Sixteen pixels at a time, with their sums and a row of weights in registers: each pixel is loaded once for each row
-    /// of weights and multiplied by all of them.
-    ///
-    /// # Safety
-    /// As for [`ConvolvedRow::run`].
-    #[inline(always)]
-    unsafe fn kept_in_registers<S: Simd, const K: usize>(&self, s: S) {
-        /// Unrolled by hand, because the sums must be registers: pixel `j` times tap `kx` belongs to sum `j - kx`.
-        macro_rules! pixels {
-            ($row:ident, $weights:ident, $sums:ident: $($j:literal)*) => {$(
-                if $j < STEP + K - 1 {
-                    let x = s.load_ptr($row.wrapping_add($j * LANES));
-                    for kx in 0..K {
-                        if $j >= kx && $j - kx < STEP {
-                            $sums[$j - kx] = s.mul_add(x, $weights[kx], $sums[$j - kx]);
-                        }
-                    }
-                }
-            )*};
-        }
-        let taps = self.radius.saturating_sub(self.y)..K.min(self.height + self.radius - self.y);
-        for x in (0..self.width).step_by(STEP) {
-            let mut sums = [s.zero(); STEP];
-            for ky in taps.clone() {
-                let row = self.from.row(self.y + ky - self.radius).wrapping_add(x * LANES);
-                let row = row.wrapping_sub(self.radius * LANES).cast_const();
-                // SAFETY: the ring's pads cover the radius and a whole step beyond the last pixel; the weights have K rows.
-                unsafe {
-                    let weights = self.weights.add(ky * K * LANES);
-                    let weights: [S::F32; K] =
-                        std::array::from_fn(|kx| s.load_ptr(weights.add(kx * LANES)));
-                    pixels!(row, weights, sums: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
-                }
-            }
-            // SAFETY: passed on.
-            unsafe { self.store(s, x, &sums) };
-        }
-    }
-
-    /// # Safety
-    /// As for [`ConvolvedRow::run`].
-    #[inline(always)]
-    unsafe fn steps<S: Simd, const T: usize>(&self, s: S) {
-        let kernel = 2 * self.radius + 1;
-        let taps =
-            self.radius.saturating_sub(self.y)..kernel.min(self.height + self.radius - self.y);
-        for x in (0..self.width).step_by(T) {
-            let mut sums = [s.zero(); T];
-            for ky in taps.clone() {
-                let row = self.from.row(self.y + ky - self.radius).wrapping_add(x * LANES);
-                let row = row.wrapping_sub(self.radius * LANES);
-                for kx in 0..kernel {
-                    // SAFETY: the ring's pads cover the radius and a whole step beyond the last pixel.
-                    unsafe {
-                        let weight = s.load_ptr(self.weights.add((ky * kernel + kx) * LANES));
-                        for (t, sum) in sums.iter_mut().enumerate() {
-                            *sum = s.mul_add(s.load_ptr(row.add((kx + t) * LANES)), weight, *sum);
-                        }
-                    }
-                }
-            }
-            // SAFETY: passed on.
-            unsafe { self.store(s, x, &sums) };
-        }
-    }
-
-    /// Stores the sums of the pixels from `x` on that are in the row.
-    ///
-    /// # Safety
-    /// As for [`ConvolvedRow::run`].
-    #[inline(always)]
-    unsafe fn store<S: Simd, const T: usize>(&self, s: S, x: usize, sums: &[S::F32; T]) {
-        for (t, &sum) in sums.iter().enumerate() {
-            if x + t < self.width {
-                // SAFETY: the pixel lies in the row.
-                unsafe { s.store_ptr(self.to.add((x + t) * LANES), sum) };
             }
         }
     }

@@ -4,5 +4,8 @@
 //! is aligned and every lane is used. Training works on `[batch, channels, height, width]`.
 
 mod focal;
+mod images;
+mod row;
 
 pub use focal::{FocalContext, FocalLevel, pack_depthwise};
+pub use images::Depthwise;
