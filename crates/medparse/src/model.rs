@@ -243,19 +243,17 @@ impl Answer<'_> {
         let values = probability.values();
         let mask = Mask::from_probabilities(width as u32, height as u32, values, threshold)?;
         let area = mask.area();
-        let inside = values.iter().filter(|&&probability| probability > threshold);
-        let sum: f64 = inside.map(|&probability| f64::from(probability)).sum();
         Ok(Segmentation {
             prompt: self.prompt.as_str().to_owned(),
             bounding_box: mask.bounding_box(),
             mask,
+            mean_probability: probability.mean_above(threshold),
             probability,
             category: self.category,
             class_with_background: self.class_with_background,
             similarity: self.similarity,
             query: self.query,
             area,
-            mean_probability: (area > 0).then(|| sum / area as f64),
             truncated: self.truncated,
         })
     }

@@ -1,4 +1,4 @@
-//! From mask logits back to the picture: resize, probability, mask, measurements.
+//! From mask logits back to the picture's own pixels, as probabilities.
 
 mod bilinear;
 mod sigmoid;
@@ -18,30 +18,6 @@ pub const MASK_THRESHOLD: f32 = 0.5;
 pub struct ProbabilityMap {
     size: Size,
     values: Vec<f32>,
-}
-
-/// What a mask covers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Region {
-    /// Pixels in the mask, at least 1.
-    pub area: usize,
-    /// The smallest box around them.
-    pub bounds: PixelBox,
-    /// The mean of their probabilities, above [`MASK_THRESHOLD`].
-    pub mean_probability: f64,
-}
-
-/// A box of whole pixels; the picture's first pixel is column 0 of row 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PixelBox {
-    /// First column.
-    pub left: usize,
-    /// First row.
-    pub top: usize,
-    /// Columns, at least 1.
-    pub width: usize,
-    /// Rows, at least 1.
-    pub height: usize,
 }
 
 impl ProbabilityMap {
@@ -88,53 +64,15 @@ impl ProbabilityMap {
         self.values
     }
 
-    /// Whether each pixel is in the mask: its probability is above [`MASK_THRESHOLD`]. NaN is
-    /// outside.
-    pub fn mask(&self) -> Vec<bool> {
-        self.values.iter().map(|&probability| probability > MASK_THRESHOLD).collect()
-    }
-
-    /// Measures the mask, or `None` where it is empty.
-    pub fn region(&self) -> Option<Region> {
-        let rows: Vec<RowMeasure> =
-            self.values.par_chunks(self.size.width).map(RowMeasure::of).collect();
-        let covered = || rows.iter().filter(|row| row.area > 0);
-        let top = rows.iter().position(|row| row.area > 0)?;
-        let bottom = rows.iter().rposition(|row| row.area > 0)?;
-        let left = covered().map(|row| row.first).min()?;
-        let right = covered().map(|row| row.last).max()?;
-        let area: usize = rows.iter().map(|row| row.area).sum();
-        // Row by row in order, so that the sum does not depend on the number of threads.
-        let total: f64 = rows.iter().map(|row| row.sum).sum();
-        Some(Region {
-            area,
-            bounds: PixelBox { left, top, width: right - left + 1, height: bottom - top + 1 },
-            mean_probability: total / area as f64,
-        })
-    }
-}
-
-/// One row of a mask.
-struct RowMeasure {
-    area: usize,
-    /// The first and last column in the mask; meaningless where `area` is 0.
-    first: usize,
-    last: usize,
-    sum: f64,
-}
-
-impl RowMeasure {
-    fn of(row: &[f32]) -> Self {
-        let mut measure = Self { area: 0, first: usize::MAX, last: 0, sum: 0.0 };
-        for (x, &probability) in row.iter().enumerate() {
-            if probability > MASK_THRESHOLD {
-                measure.area += 1;
-                measure.first = measure.first.min(x);
-                measure.last = x;
-                measure.sum += f64::from(probability);
-            }
-        }
-        measure
+    /// The mean of the probabilities strictly above `threshold`, or `None` where there is none.
+    ///
+    /// Summed in f64, row by row, so that it does not depend on the number of threads.
+    pub fn mean_above(&self, threshold: f32) -> Option<f64> {
+        let above = self.values.iter().filter(|&&probability| probability > threshold);
+        let (sum, count) = above.fold((0.0, 0u64), |(sum, count), &probability| {
+            (sum + f64::from(probability), count + 1)
+        });
+        (count > 0).then(|| sum / count as f64)
     }
 }
 
@@ -142,24 +80,12 @@ impl RowMeasure {
 mod tests {
     use super::*;
 
-    fn map(width: usize, values: &[f32]) -> ProbabilityMap {
-        let size = Size { width, height: values.len() / width };
-        ProbabilityMap::from_probabilities(&MapView::new(size, values).unwrap())
-    }
-
     #[test]
-    fn a_region_is_measured() {
-        let probabilities =
-            map(4, &[0.5, 0.1, 0.2, f32::NAN, 0.0, 0.0, 0.75, 0.5, 0.0, 1.0, 0.0, 0.0]);
-        let region = probabilities.region().unwrap();
-        assert_eq!(region.area, 2);
-        assert_eq!(region.bounds, PixelBox { left: 1, top: 1, width: 2, height: 2 });
-        assert_eq!(region.mean_probability, 0.875);
-        assert_eq!(probabilities.mask().iter().filter(|inside| **inside).count(), 2);
-    }
-
-    #[test]
-    fn an_empty_mask_has_no_region() {
-        assert_eq!(map(2, &[0.5, 0.0]).region(), None);
+    fn the_mean_counts_what_is_strictly_above() {
+        let values = [0.5, 0.1, f32::NAN, 0.75, 0.5, 1.0];
+        let size = Size { width: 3, height: 2 };
+        let map = ProbabilityMap::from_probabilities(&MapView::new(size, &values).unwrap());
+        assert_eq!(map.mean_above(0.5), Some(0.875));
+        assert_eq!(map.mean_above(1.0), None);
     }
 }

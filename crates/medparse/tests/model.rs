@@ -1,5 +1,6 @@
 //! A model loaded from files and asked, against the reference's answers on the small network.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use medparse::bank::ClassBank;
@@ -129,7 +130,7 @@ fn what_does_not_fit_is_named() {
         Description { network: model.network().clone(), card: model.card().clone() };
     let metadata = medparse::convert::metadata(&description);
     let tensors = || live_tensors(&checkpoint, model.network(), FloatType::F32).unwrap();
-    let write = |name: &str, tensors: &[TensorSource], metadata| {
+    let write = |name: &str, tensors: &[TensorSource], metadata: &BTreeMap<String, String>| {
         let path = folder.path().join(name);
         write_safetensors(&path, tensors, metadata, &mut |_| ()).unwrap();
         load(&path, &LoadOptions::default()).unwrap_err().to_string()

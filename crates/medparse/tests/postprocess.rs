@@ -3,7 +3,7 @@
 mod common;
 
 use medparse::picture::{MapView, Size};
-use medparse::postprocess::ProbabilityMap;
+use medparse::postprocess::{MASK_THRESHOLD, ProbabilityMap};
 use medparse::preprocess::{Fit, Placement};
 use safetensors::SafeTensors;
 
@@ -53,10 +53,12 @@ fn small_network() {
         for (found, expected) in found.iter().zip(expected.chunks_exact(picture.area().unwrap())) {
             assert_close(found.values().iter().copied(), expected, case);
             let inside = expected.iter().filter(|probability| **probability > 0.5);
-            let region = found.region().unwrap();
-            assert_eq!(region.area, inside.clone().count(), "{case}");
-            let mean = inside.map(|p| f64::from(*p)).sum::<f64>() / region.area as f64;
-            assert!((region.mean_probability - mean).abs() <= f64::from(TOLERANCE), "{case}");
+            let count = inside.clone().count();
+            let above = found.values().iter().filter(|probability| **probability > MASK_THRESHOLD);
+            assert_eq!(above.count(), count, "{case}");
+            let mean = inside.map(|p| f64::from(*p)).sum::<f64>() / count as f64;
+            let found = found.mean_above(MASK_THRESHOLD).unwrap();
+            assert!((found - mean).abs() <= f64::from(TOLERANCE), "{case}");
         }
     }
 }
@@ -80,10 +82,11 @@ fn full_network() {
         bits.data().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1));
     let flipped = found
         .iter()
-        .flat_map(|map| map.values().iter().zip(map.mask()))
+        .flat_map(ProbabilityMap::values)
         .zip(expected)
-        .filter(|((probability, found), expected)| {
-            found != expected && (**probability - 0.5).abs() > TOLERANCE
+        .filter(|(probability, expected)| {
+            (**probability > MASK_THRESHOLD) != *expected
+                && (**probability - MASK_THRESHOLD).abs() > TOLERANCE
         })
         .count();
     assert_eq!(flipped, 0);
@@ -95,8 +98,7 @@ fn one_thread_gives_the_bits_of_many() {
     let logits: Vec<f32> = (0..91).map(|i| (i * i % 23) as f32 / 3.0 - 3.5).collect();
     let placement = Placement::new(Fit::Pad, Size { width: 101, height: 57 });
     let answer = || {
-        let found = ProbabilityMap::from_logits(&MapView::new(map, &logits).unwrap(), &placement);
-        (found.region(), found)
+        ProbabilityMap::from_logits(&MapView::new(map, &logits).unwrap(), &placement)
     };
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     assert_eq!(pool(1).install(answer), pool(5).install(answer));
