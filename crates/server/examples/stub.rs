@@ -16,8 +16,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use medparse_server::admin::{DeploymentSpec, EndpointSpec, put_deployment, put_endpoint};
 use medparse_server::{
-    Access, AdminError, AppState, Capacity, Certificates, IdentitySource, LogFormat, SecretText, Server, ServerConfig,
-    Store, Timeouts, azure, init_log,
+    Access, AdminError, AppState, Capacity, Certificates, IdentitySource, LogFormat, SecretText,
+    Server, ServerConfig, Store, Timeouts, azure, init_log,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,7 +36,9 @@ impl Arguments {
     }
 
     fn number(&self, name: &str, default: u64) -> Result<u64> {
-        self.0.get(name).map_or(Ok(default), |text| text.parse().with_context(|| format!("--{name} {text}")))
+        self.0
+            .get(name)
+            .map_or(Ok(default), |text| text.parse().with_context(|| format!("--{name} {text}")))
     }
 
     fn has(&self, name: &str) -> bool {
@@ -60,7 +62,11 @@ async fn main() -> Result<()> {
     });
     let state = AppState::new(config(&arguments)?, store, loader)?;
     let port = u16::try_from(arguments.number("port", 0)?)?;
-    let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), state.clone(), certificates.as_ref());
+    let server = Server::bind(
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        state.clone(),
+        certificates.as_ref(),
+    );
     let server = server.await?;
     print_address(&server, &state, certificates.as_ref())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -101,12 +107,19 @@ fn make_default(store: &Store) -> Result<(), AdminError> {
 }
 
 #[expect(clippy::print_stdout, reason = "whoever started this reads the address")]
-fn print_address(server: &Server, state: &AppState, certificates: Option<&Certificates>) -> Result<()> {
+fn print_address(
+    server: &Server,
+    state: &AppState,
+    certificates: Option<&Certificates>,
+) -> Result<()> {
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let base = format!("{scheme}://localhost:{}", server.address().port());
     let mut text = format!("{base}\n");
     if certificates.is_some() {
-        azure::write_config(&state.store().folder().join(Path::new("config.json")), &state.config().workspace)?;
+        azure::write_config(
+            &state.store().folder().join(Path::new("config.json")),
+            &state.config().workspace,
+        )?;
         for export in azure::exports(&base, state.store(), certificates) {
             text += &format!("export {}={}\n", export.name, export.value.expose());
         }

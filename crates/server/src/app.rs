@@ -10,7 +10,10 @@ use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::errors::ApiError;
-use crate::{AppState, auth, body, health, ids, manage, metrics, mlflow, openapi, score, segment, telemetry, v2};
+use crate::{
+    AppState, auth, body, health, ids, linger, manage, metrics, mlflow, openapi, score, segment,
+    telemetry, v2,
+};
 
 /// Every route of the server, ready to be served or to be asked without a socket.
 pub fn app(state: AppState) -> Router {
@@ -47,11 +50,14 @@ pub fn app(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), auth::guard_loopback))
         // Masks are long runs of two values: the fastest level already makes them small.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| -> HttpResponse<axum::body::Body> {
-            ApiError::Internal.into_response()
-        }))
+        .layer(CatchPanicLayer::custom(
+            |_: Box<dyn std::any::Any + Send>| -> HttpResponse<axum::body::Body> {
+                ApiError::Internal.into_response()
+            },
+        ))
         .layer(from_fn_with_state(state.clone(), telemetry::record))
         .layer(from_fn_with_state(state.clone(), ids::echo))
+        .layer(from_fn_with_state(state.clone(), linger::linger))
         .with_state(state)
 }
 

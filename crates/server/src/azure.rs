@@ -18,7 +18,8 @@ pub fn write_config(path: &Path, workspace: &Workspace) -> std::io::Result<()> {
         "resource_group": workspace.resource_group,
         "workspace_name": workspace.name,
     });
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     serde_json::to_writer_pretty(&mut file, &config)?;
     file.write_all(b"\n")?;

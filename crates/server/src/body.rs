@@ -32,7 +32,10 @@ pub(crate) async fn read_json(state: &AppState, request: Request) -> Result<Held
 }
 
 /// Reads a JSON body of a known shape; an empty one counts as `{}`.
-pub(crate) async fn read_object<T: DeserializeOwned>(state: &AppState, request: Request) -> Result<T, ApiError> {
+pub(crate) async fn read_object<T: DeserializeOwned>(
+    state: &AppState,
+    request: Request,
+) -> Result<T, ApiError> {
     let held = read_json(state, request).await?;
     parse_object(if held.bytes.is_empty() { b"{}" } else { &held.bytes })
 }
@@ -42,7 +45,8 @@ pub(crate) fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiEr
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(ApiError::BadRequest("the body must be a JSON object".to_owned()));
     }
-    serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("the body cannot be read: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::BadRequest(format!("the body cannot be read: {error}")))
 }
 
 /// Reads a body of any type.
@@ -89,13 +93,18 @@ pub(crate) async fn check_encoding(mut request: Request, next: Next) -> Response
         None | Some(b"identity") => {}
         Some(b"gzip" | b"x-gzip") => {
             // The length on the wire says nothing about the length that is read.
-            request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            request
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             request.extensions_mut().insert(Compressed);
         }
         Some(_) => {
-            let sentence = "the body must be sent as it is or with Content-Encoding: gzip".to_owned();
+            let sentence =
+                "the body must be sent as it is or with Content-Encoding: gzip".to_owned();
             let mut response = ApiError::MediaType(sentence).into_response();
-            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
             return response;
         }
     }
@@ -134,7 +143,9 @@ fn check_content_type(headers: &HeaderMap, method: &Method) -> Result<(), ApiErr
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let text = value.to_str().unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
+    if essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+    {
         return Ok(());
     }
     // Some clients name a type on a GET that has no body.

@@ -20,7 +20,9 @@ pub(crate) enum ApiError {
     Wire(#[from] WireError),
     #[error("{place}: {error}")]
     Picture { place: Place, error: Box<ImagingError> },
-    #[error("{place}: {prompts} masks of {width}×{height} pixels are more than the {limit} pixels accepted for one row")]
+    #[error(
+        "{place}: {prompts} masks of {width}×{height} pixels are more than the {limit} pixels accepted for one row"
+    )]
     MasksTooLarge { place: Place, prompts: usize, width: u32, height: u32, limit: u64 },
     #[error("row {row}: {reason}")]
     Unusable { row: usize, reason: String },
@@ -36,7 +38,9 @@ pub(crate) enum ApiError {
     NoRoute(String),
     #[error("this path does not answer {0}")]
     Method(String),
-    #[error("the body is larger than {limit} bytes; send fewer rows, or raise the limit of the server")]
+    #[error(
+        "the body is larger than {limit} bytes; send fewer rows, or raise the limit of the server"
+    )]
     BodyTooLarge { limit: usize },
     #[error("the body arrived too slowly: {0}")]
     BodyTooSlow(&'static str),
@@ -65,7 +69,9 @@ pub(crate) enum ApiError {
 }
 
 /// Why work was turned away; a label of the rejection counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue,
+)]
 pub(crate) enum Rejection {
     /// No place in the queue.
     QueueFull,
@@ -146,7 +152,9 @@ impl ApiError {
     fn target(&self) -> Option<String> {
         match self {
             Self::Wire(error) => error.target().map(str::to_owned),
-            Self::Picture { place, .. } | Self::MasksTooLarge { place, .. } => Some(place.path.clone()),
+            Self::Picture { place, .. } | Self::MasksTooLarge { place, .. } => {
+                Some(place.path.clone())
+            }
             _ => None,
         }
     }

@@ -33,5 +33,9 @@ pub(crate) async fn v2_ready(State(state): State<AppState>) -> Response {
 
 pub(crate) fn v2_answer(ready: bool) -> Response {
     let body = Json(V2Health { live: None, ready: Some(ready) });
-    if ready { body.into_response() } else { (axum::http::StatusCode::SERVICE_UNAVAILABLE, body).into_response() }
+    if ready {
+        body.into_response()
+    } else {
+        (axum::http::StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+    }
 }

@@ -17,18 +17,24 @@ const MS_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-re
 pub(crate) struct RequestId(pub(crate) String);
 
 /// Finds or makes the request's id, and echoes the headers.
-pub(crate) async fn echo(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn echo(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let limit = state.config().limits.id_length;
     let mut sent = Vec::new();
     for name in [REQUEST_ID, MS_REQUEST_ID, MS_CLIENT_REQUEST_ID] {
         if let Some(value) = request.headers().get(&name) {
             if value.len() > limit {
-                return ApiError::IdTooLong { header: name, found: value.len(), limit }.into_response();
+                return ApiError::IdTooLong { header: name, found: value.len(), limit }
+                    .into_response();
             }
             sent.push((name, value.clone()));
         }
     }
-    let id = sent.first().and_then(|(_, value)| value.to_str().ok()).map_or_else(new_id, str::to_owned);
+    let id =
+        sent.first().and_then(|(_, value)| value.to_str().ok()).map_or_else(new_id, str::to_owned);
     let made = HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("invalid"));
     request.extensions_mut().insert(RequestId(id));
     let mut response = next.run(request).await;

@@ -20,7 +20,9 @@ mod errors;
 mod health;
 mod ids;
 mod limits;
+mod linger;
 mod manage;
+mod manifest;
 mod metrics;
 mod mlflow;
 mod openapi;
@@ -31,6 +33,7 @@ mod reply;
 mod routing;
 mod rows;
 mod runtime;
+mod sample;
 mod score;
 mod scoring;
 mod segment;
@@ -47,9 +50,11 @@ pub use app::app;
 pub use auth::SecretText;
 pub use config::{Access, Capacity, IdentitySource, ServerConfig, Timeouts, Workspace};
 pub use limits::Limits;
+pub use manifest::{Manifest, ManifestError};
+pub use sample::{SAMPLE_REQUEST, curl_line};
 pub use segmenter::{
-    Answer, CancelToken, CatalogEntry, Encoding, LoadError, ModelCard, ModelLoader, ModelSpec, Probabilities,
-    PromptWarning, Question, Report, SegmentError, Segmenter,
+    Answer, CancelToken, CatalogEntry, Encoding, LoadError, ModelCard, ModelLoader, ModelSpec,
+    Probabilities, PromptWarning, Question, Report, SegmentError, Segmenter,
 };
 pub use serve::{ServeError, Server};
 pub use state::{AppState, Readiness};

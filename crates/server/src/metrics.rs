@@ -20,7 +20,8 @@ use crate::segmenter::Encoding;
 use crate::telemetry::Stage;
 
 /// Seconds; from a cached answer to a picture on a slow machine.
-const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
 
 type Seconds = Family<Labels, Histogram, fn() -> Histogram>;
 
@@ -85,15 +86,28 @@ impl Default for Metrics {
         registry.register_with_unit("request", time, Unit::Seconds, metrics.requests.clone());
         let stage = "Time of a request by stage: body, parse, decode, wait, model, encode";
         registry.register_with_unit("stage", stage, Unit::Seconds, metrics.stages.clone());
-        registry.register("rejections", "Requests turned away, by reason", metrics.rejections.clone());
+        registry.register(
+            "rejections",
+            "Requests turned away, by reason",
+            metrics.rejections.clone(),
+        );
         let encodings = "Pictures by where their encoding came from: kept or computed";
         registry.register("encodings", encodings, metrics.encodings.clone());
         let mirrored = "Copies of requests for mirrored traffic, by outcome";
         registry.register("mirrored", mirrored, metrics.mirrored.clone());
         registry.register("rows", "Rows of accepted requests", metrics.rows.clone());
         registry.register("prompts", "Sentences of accepted requests", metrics.prompts.clone());
-        registry.register_with_unit("reply", "Bytes of replies, as sent", Unit::Bytes, metrics.reply_bytes.clone());
-        registry.register("queue_depth", "Requests that hold a place in the queue", metrics.queue_depth.clone());
+        registry.register_with_unit(
+            "reply",
+            "Bytes of replies, as sent",
+            Unit::Bytes,
+            metrics.reply_bytes.clone(),
+        );
+        registry.register(
+            "queue_depth",
+            "Requests that hold a place in the queue",
+            metrics.queue_depth.clone(),
+        );
         registry.register("ready", "Whether the server is ready", metrics.ready.clone());
         Self { registry, ..metrics }
     }
@@ -101,7 +115,9 @@ impl Default for Metrics {
 
 impl Metrics {
     pub(crate) fn observe_request(&self, route: &str, status: u16, time: Duration) {
-        self.requests.get_or_create(&Labels { route: route.to_owned(), status }).observe(time.as_secs_f64());
+        self.requests
+            .get_or_create(&Labels { route: route.to_owned(), status })
+            .observe(time.as_secs_f64());
     }
 
     pub(crate) fn observe_stage(&self, stage: Stage, time: Duration) {
@@ -135,7 +151,10 @@ impl Metrics {
 }
 
 /// `GET /metrics`, in the text format of OpenMetrics.
-pub(crate) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(crate) async fn metrics(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     authorize_metrics(&state, &headers)?;
     let metrics = state.metrics();
     metrics.queue_depth.set(i64::try_from(state.queue().depth()).unwrap_or(i64::MAX));

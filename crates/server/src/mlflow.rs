@@ -9,8 +9,16 @@ use crate::prepare::Form;
 use crate::scoring::{Exchange, Reply, answer};
 
 /// `POST /invocations`.
-pub(crate) async fn invocations(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
-    answer(state, request, Exchange { endpoint: None, form: Form::Invocations, framing: Reply::Mlflow }).await
+pub(crate) async fn invocations(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    answer(
+        state,
+        request,
+        Exchange { endpoint: None, form: Form::Invocations, framing: Reply::Mlflow },
+    )
+    .await
 }
 
 /// `GET /version`: the version of the server.

@@ -12,7 +12,12 @@ impl PackedMask {
         let pixels = mask.pixels();
         let bits = pixels
             .chunks(8)
-            .map(|chunk| chunk.iter().enumerate().fold(0, |bits, (at, &value)| bits | u8::from(value != 0) << at))
+            .map(|chunk| {
+                chunk
+                    .iter()
+                    .enumerate()
+                    .fold(0, |bits, (at, &value)| bits | u8::from(value != 0) << at)
+            })
             .collect();
         Self { bits, pixels: pixels.len() }
     }
@@ -58,7 +63,8 @@ mod tests {
     #[test]
     fn unpacking_gives_back_every_pixel_whatever_the_pieces() {
         for (width, height) in [(1, 1), (7, 1), (8, 3), (9, 5), (64, 64), (3, 341)] {
-            let pixels: Vec<u8> = (0..width * height).map(|at| if at * at % 7 < 3 { 255 } else { 0 }).collect();
+            let pixels: Vec<u8> =
+                (0..width * height).map(|at| if at * at % 7 < 3 { 255 } else { 0 }).collect();
             let mask = Mask::from_pixels(width, height, pixels.clone()).unwrap();
             let packed = PackedMask::pack(&mask);
             for piece in [8, 24, 1024] {

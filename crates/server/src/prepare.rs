@@ -96,7 +96,12 @@ fn check(
         log.add(Stage::Decode, started.elapsed());
         check_masks(&input, at, &picture, limits.mask_pixels)?;
         warnings.extend(target.model.review(&row.prompts).into_iter().map(|warning| {
-            format!("{}: row {at}, sentence {}: {}", warning.code, warning.prompt + 1, warning.message)
+            format!(
+                "{}: row {at}, sentence {}: {}",
+                warning.code,
+                warning.prompt + 1,
+                warning.message
+            )
         }));
         let kept = charge.grow(picture.pixels().len()).then(|| Arc::new(picture));
         let token = bytes.slice_ref(row.image.token().as_bytes());
@@ -115,7 +120,8 @@ fn parse<'a>(
         Form::Invocations => Ok((parse_invocations(bytes, limits)?, None)),
         Form::Infer => parse_infer(bytes, limits).map(|infer| (infer.input, infer.id)),
         Form::Query => {
-            let text = std::str::from_utf8(bytes).map_err(|error| WireError::NotUtf8 { at: error.valid_up_to() })?;
+            let text = std::str::from_utf8(bytes)
+                .map_err(|error| WireError::NotUtf8 { at: error.valid_up_to() })?;
             Ok((parse_score_query(text, limits)?, None))
         }
     }
@@ -127,7 +133,12 @@ fn decode(input: &ScoreInput<'_>, at: usize, limits: &PictureLimits) -> Result<P
         .map_err(|error| ApiError::Picture { place: input.image_place(at), error: Box::new(error) })
 }
 
-fn check_masks(input: &ScoreInput<'_>, at: usize, picture: &Picture, limit: u64) -> Result<(), ApiError> {
+fn check_masks(
+    input: &ScoreInput<'_>,
+    at: usize,
+    picture: &Picture,
+    limit: u64,
+) -> Result<(), ApiError> {
     let (width, height) = picture.dimensions();
     let prompts = input.rows[at].prompts.len();
     let pixels = u64::from(width) * u64::from(height) * prompts as u64;
@@ -144,7 +155,8 @@ fn warning_header(warnings: &[String]) -> Option<HeaderValue> {
     if !rest.is_empty() {
         text += &format!("; and {} more", rest.len());
     }
-    let text: String = text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
+    let text: String =
+        text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
     (!text.is_empty()).then(|| HeaderValue::from_str(&text).ok()).flatten()
 }
 

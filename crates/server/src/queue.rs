@@ -45,7 +45,8 @@ const PIECE: usize = 4096;
 
 impl Queue {
     pub(crate) fn new(capacity: Capacity, limits: &Limits) -> Self {
-        let pieces = (limits.memory_bytes / PIECE).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let pieces =
+            (limits.memory_bytes / PIECE).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Self {
             places: Arc::new(Semaphore::new(capacity.slots.max(1) + capacity.waiting)),
             slots: Arc::new(Semaphore::new(capacity.slots.max(1))),

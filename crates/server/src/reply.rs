@@ -28,7 +28,11 @@ const CHUNK: usize = 64 * 1024;
 /// A row that fails breaks the transfer off, because its status can no longer be changed.
 pub(crate) fn stream(job: Job, first: Option<AnsweredRow>, framing: Framing) -> Body {
     let (sender, receiver) = mpsc::channel(1);
-    let writer = Writer { encoder: ReplyEncoder::new(framing), chunk: Vec::with_capacity(CHUNK + PIECE * 2), sender };
+    let writer = Writer {
+        encoder: ReplyEncoder::new(framing),
+        chunk: Vec::with_capacity(CHUNK + PIECE * 2),
+        sender,
+    };
     tokio::spawn(writer.run(job, first));
     Body::new(ReplyBody { receiver })
 }

@@ -34,20 +34,26 @@ pub(crate) struct Target {
 
 /// Finds the deployment for a request to `endpoint` (the default one when none is named), after checking that the
 /// caller may use it.
-pub(crate) fn route(state: &AppState, endpoint: Option<&str>, headers: &HeaderMap) -> Result<Route, ApiError> {
+pub(crate) fn route(
+    state: &AppState,
+    endpoint: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Route, ApiError> {
     let document = state.document()?;
     let (name, record) = find(&document, endpoint)?;
     let only = authorize_score(state, &document, headers, name, record)?;
     let asked = match headers.get(DEPLOYMENT) {
         Some(value) => Some(value.to_str().map_err(|_| {
-            ApiError::BadRequest("the header azureml-model-deployment is not a deployment's name".to_owned())
+            ApiError::BadRequest(
+                "the header azureml-model-deployment is not a deployment's name".to_owned(),
+            )
         })?),
         None => None,
     };
-    if let (Some(only), Some(asked)) = (&only, asked) {
-        if only != asked {
-            return Err(ApiError::Forbidden(format!("the key is good for the deployment {only} only")));
-        }
+    if let (Some(only), Some(asked)) = (&only, asked)
+        && only != asked
+    {
+        return Err(ApiError::Forbidden(format!("the key is good for the deployment {only} only")));
     }
     // A header or a key that names a deployment goes before the traffic rules, and is not mirrored.
     if let Some(deployment) = asked.or(only.as_deref()) {
@@ -74,11 +80,13 @@ pub(crate) fn find<'a>(
     let name = match name.or(document.default_endpoint.as_deref()) {
         Some(name) => name,
         None => {
-            let sentence = "there is no endpoint; `medparse endpoint create` or azure-ai-ml makes one";
+            let sentence =
+                "there is no endpoint; `medparse endpoint create` or azure-ai-ml makes one";
             return Err(ApiError::NotFound(sentence.to_owned()));
         }
     };
-    let record = document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.to_owned()))?;
+    let record =
+        document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.to_owned()))?;
     Ok((name, record))
 }
 
@@ -90,7 +98,11 @@ pub(crate) fn target(
     name: &str,
 ) -> Result<Target, ApiError> {
     let Some(deployment) = record.deployments.get(name) else {
-        return Err(AdminError::NoDeployment { endpoint: endpoint.to_owned(), name: name.to_owned() }.into());
+        return Err(AdminError::NoDeployment {
+            endpoint: endpoint.to_owned(),
+            name: name.to_owned(),
+        }
+        .into());
     };
     let Some(model) = state.runtime().serving(endpoint, name) else {
         return Err(ApiError::NotReady(match state.runtime().status(endpoint, name) {
@@ -98,7 +110,10 @@ pub(crate) fn target(
             _ => format!("the deployment {name} is still loading its model"),
         }));
     };
-    let row = deployment.request_settings.timeout_ms.map_or(state.config().timeouts.row, Duration::from_millis);
+    let row = deployment
+        .request_settings
+        .timeout_ms
+        .map_or(state.config().timeouts.row, Duration::from_millis);
     Ok(Target { endpoint: endpoint.to_owned(), deployment: name.to_owned(), model, row })
 }
 
@@ -136,7 +151,8 @@ mod tests {
 
     #[test]
     fn shares_are_met() {
-        let shares: BTreeMap<String, u8> = [("blue".to_owned(), 90), ("green".to_owned(), 10)].into();
+        let shares: BTreeMap<String, u8> =
+            [("blue".to_owned(), 90), ("green".to_owned(), 10)].into();
         let turns = Turn::default();
         for _ in 0..20 {
             let green = (0..100).filter(|_| pick(&shares, turns.next()) == Some("green")).count();

@@ -83,7 +83,10 @@ fn segment_row(
     let report = outcome.map_err(|error| job.log.model_error(at, error))?;
     let pixels = picture.width() as usize * picture.height() as usize;
     if masks.len() != row.prompts.len() || masks.iter().any(|mask| mask.pixels() != pixels) {
-        return Err(job.log.model_error(at, SegmentError::Failed("the answers do not fit the question".to_owned())));
+        return Err(job.log.model_error(
+            at,
+            SegmentError::Failed("the answers do not fit the question".to_owned()),
+        ));
     }
     let shape = [masks.len(), picture.height() as usize, picture.width() as usize];
     Ok((AnsweredRow { masks, categories, shape }, report))

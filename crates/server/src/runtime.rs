@@ -22,8 +22,12 @@ pub(crate) enum Status {
 pub(crate) struct Runtime {
     loader: Arc<dyn ModelLoader>,
     entries: Mutex<HashMap<Key, Entry>>,
-    models: Mutex<HashMap<ModelSpec, Arc<Mutex<Option<Weak<dyn Segmenter>>>>>>,
+    models: Mutex<HashMap<ModelSpec, SharedModel>>,
 }
+
+/// The place of a model that several deployments may ask for: locked while the first of them loads it, and empty again
+/// when the last of them has gone.
+type SharedModel = Arc<Mutex<Option<Weak<dyn Segmenter>>>>;
 
 /// Endpoint and deployment.
 type Key = (String, String);
@@ -45,7 +49,10 @@ impl Runtime {
     pub(crate) fn reconcile(self: &Arc<Self>, document: &Document) {
         let mut entries = self.lock();
         entries.retain(|(endpoint, name), _| {
-            document.endpoints.get(endpoint).is_some_and(|endpoint| endpoint.deployments.contains_key(name))
+            document
+                .endpoints
+                .get(endpoint)
+                .is_some_and(|endpoint| endpoint.deployments.contains_key(name))
         });
         for (endpoint, record) in &document.endpoints {
             for (name, deployment) in &record.deployments {
@@ -58,8 +65,12 @@ impl Runtime {
                         entry.status = Status::Loading;
                     }
                     None => {
-                        let entry =
-                            Entry { spec: spec.clone(), status: Status::Loading, serving: None, log: VecDeque::new() };
+                        let entry = Entry {
+                            spec: spec.clone(),
+                            status: Status::Loading,
+                            serving: None,
+                            log: VecDeque::new(),
+                        };
                         entries.insert(key.clone(), entry);
                     }
                 }
@@ -71,8 +82,7 @@ impl Runtime {
             }
         }
         drop(entries);
-        let mut models = lock(&self.models);
-        models.retain(|_, model| model.try_lock().is_ok_and(|model| model.as_ref().is_some_and(|m| m.strong_count() > 0)) || Arc::strong_count(model) > 1);
+        lock(&self.models).retain(|_, place| is_wanted(place));
     }
 
     fn load(&self, key: &Key, spec: &ModelSpec) {
@@ -92,7 +102,11 @@ impl Runtime {
         let Some(entry) = entries.get_mut(key).filter(|entry| entry.spec == *spec) else { return };
         match loaded {
             Ok(model) => {
-                entry.note(&format!("the model {} is ready, in {}", model.card().name, model.card().precision));
+                entry.note(&format!(
+                    "the model {} is ready, in {}",
+                    model.card().name,
+                    model.card().precision
+                ));
                 tracing::info!(endpoint = key.0, deployment = key.1, "deployment ready");
                 entry.serving = Some(model);
                 entry.status = Status::Ready;
@@ -113,13 +127,17 @@ impl Runtime {
     /// How far a deployment is; one that was not seen yet is loading.
     pub(crate) fn status(&self, endpoint: &str, name: &str) -> Status {
         let entries = self.lock();
-        entries.get(&(endpoint.to_owned(), name.to_owned())).map_or(Status::Loading, |entry| entry.status.clone())
+        entries
+            .get(&(endpoint.to_owned(), name.to_owned()))
+            .map_or(Status::Loading, |entry| entry.status.clone())
     }
 
     /// The last `lines` of a deployment's log.
     pub(crate) fn log(&self, endpoint: &str, name: &str, lines: usize) -> Vec<String> {
         let entries = self.lock();
-        let Some(entry) = entries.get(&(endpoint.to_owned(), name.to_owned())) else { return Vec::new() };
+        let Some(entry) = entries.get(&(endpoint.to_owned(), name.to_owned())) else {
+            return Vec::new();
+        };
         entry.log.iter().skip(entry.log.len().saturating_sub(lines)).cloned().collect()
     }
 
@@ -146,6 +164,13 @@ impl Entry {
         }
         self.log.push_back(format!("{:.3} {line}", Timestamp::now()));
     }
+}
+
+/// Whether somebody loads or uses the model of a place.
+fn is_wanted(place: &SharedModel) -> bool {
+    // Whoever loads holds a second reference to the place.
+    Arc::strong_count(place) > 1
+        || lock(place).as_ref().is_some_and(|model| model.strong_count() > 0)
 }
 
 fn spec_of(deployment: &DeploymentRecord) -> ModelSpec {

@@ -4,13 +4,13 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::AppState;
 use crate::body::{Held, read_json};
 use crate::errors::ApiError;
 use crate::prepare::Form;
 use crate::routing::route;
 use crate::scoring::{Exchange, Reply, answer, answer_held};
 use crate::telemetry::RequestLog;
+use crate::{Access, AppState, curl_line};
 
 fn exchange(endpoint: Option<Path<String>>, form: Form) -> Exchange {
     Exchange { endpoint: endpoint.map(|Path(name)| name), form, framing: Reply::Score }
@@ -41,7 +41,8 @@ pub(crate) async fn get(
     let host = request.headers().get(axum::http::header::HOST).and_then(|host| host.to_str().ok());
     let host = host.unwrap_or("localhost:5001").to_owned();
     let path = request.uri().path().to_owned();
-    let route = route(&state, endpoint.as_ref().map(|Path(name)| name.as_str()), request.headers())?;
+    let route =
+        route(&state, endpoint.as_ref().map(|Path(name)| name.as_str()), request.headers())?;
     log.target(&route.target);
     let (held, form) = match query.input_data {
         Some(text) => {
@@ -59,17 +60,9 @@ pub(crate) async fn get(
     answer_held(state, route, held, exchange(endpoint, form), log).await
 }
 
-/// A `curl` line that works as it stands: a picture of two by two pixels and two sentences.
 fn how_to_call(state: &AppState, host: &str, path: &str) -> String {
     let base = state.config().public_url.clone().unwrap_or_else(|| format!("http://{host}"));
-    format!(
-        "GET {path} takes the request as its body or as ?input_data=; for example: curl {base}{path} \
-         -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' -d '{EXAMPLE}'"
-    )
+    let key = (state.config().access == Access::Keys).then_some("KEY");
+    let line = curl_line(&format!("{base}{path}"), key, None);
+    format!("GET {path} takes the request as its body or as ?input_data=; for example: {line}")
 }
-
-/// The smallest request: the documentation's own picture.
-pub(crate) const EXAMPLE: &str = "{\"input_data\": {\"columns\": [\"image\", \"text\"], \"index\": [0], \"data\": \
-    [[\"iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAYAAABytg0kAAAAAXNSR0IArs4c6QAAAARnQU1BAACxjwv8YQUAAAAJcEhZcwAAFiUAABYl\
-    AUlSJPAAAAAbSURBVBhXY/gUoPS/fhfDfwaGJe///9/J8B8AVGwJ5VDvPeYAAAAASUVORK5CYII=\", \
-    \"neoplastic & inflammatory cells\"]]}}";

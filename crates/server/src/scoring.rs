@@ -34,7 +34,11 @@ pub(crate) enum Reply {
 }
 
 /// Answers a request whose rows are in its body.
-pub(crate) async fn answer(state: AppState, request: Request, exchange: Exchange) -> Result<Response, ApiError> {
+pub(crate) async fn answer(
+    state: AppState,
+    request: Request,
+    exchange: Exchange,
+) -> Result<Response, ApiError> {
     let log = RequestLog::of(&request);
     // Before the body is read: a caller without a key sends no megabytes.
     let route = route(&state, exchange.endpoint.as_deref(), request.headers())?;

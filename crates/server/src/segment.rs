@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use base64_simd::STANDARD;
 use medparse_imaging::Picture;
 use medparse_wire::{
-    BoundingBox, Fit, PictureReport, PromptReport, SegmentReply, SegmentRequest, SegmentTiming, Together,
-    WarningReport,
+    BoundingBox, Fit, PictureReport, PromptReport, SegmentReply, SegmentRequest, SegmentTiming,
+    Together, WarningReport,
 };
 
 use crate::AppState;
@@ -52,13 +52,19 @@ pub(crate) async fn segment(
     let (answers, report) = ask(&state, &asked, &target, &log).await?;
     state.metrics().count_encoding(report.encoding);
     let deployment = HeaderValue::from_str(&target.deployment).map_err(|_| ApiError::Internal)?;
-    let reply = tokio::task::spawn_blocking(move || reply(&asked, &target, answers, report, &log)).await;
+    let reply =
+        tokio::task::spawn_blocking(move || reply(&asked, &target, answers, report, &log)).await;
     let mut response = Json(reply.map_err(|_| ApiError::Internal)?).into_response();
     response.headers_mut().insert(DEPLOYMENT, deployment);
     Ok(response)
 }
 
-async fn read(state: &AppState, held: Held, place: Place, log: &RequestLog) -> Result<Asked, ApiError> {
+async fn read(
+    state: &AppState,
+    held: Held,
+    place: Place,
+    log: &RequestLog,
+) -> Result<Asked, ApiError> {
     let decoder = state.queue().decoder().await?;
     let (state, log) = (state.clone(), log.clone());
     let read = tokio::task::spawn_blocking(move || {
@@ -76,15 +82,20 @@ fn check(state: &AppState, held: Held, place: Place, log: &RequestLog) -> Result
     let limits = &state.config().limits;
     if request.prompts.is_empty() || request.prompts.len() > limits.wire.prompts {
         let (found, limit) = (request.prompts.len(), limits.wire.prompts);
-        return Err(ApiError::BadRequest(format!("prompts holds {found} sentences; expected 1 to {limit}")));
+        return Err(ApiError::BadRequest(format!(
+            "prompts holds {found} sentences; expected 1 to {limit}"
+        )));
     }
-    let prompts: Vec<String> = request.prompts.iter().map(|prompt| prompt.trim().to_owned()).collect();
+    let prompts: Vec<String> =
+        request.prompts.iter().map(|prompt| prompt.trim().to_owned()).collect();
     if let Some(at) = prompts.iter().position(String::is_empty) {
         return Err(ApiError::Unusable { row: 0, reason: format!("prompts[{at}] is empty") });
     }
     if prompts.iter().map(String::len).sum::<usize>() > limits.wire.text_bytes {
         let limit = limits.wire.text_bytes;
-        return Err(ApiError::BadRequest(format!("prompts hold more than the {limit} bytes that are accepted")));
+        return Err(ApiError::BadRequest(format!(
+            "prompts hold more than the {limit} bytes that are accepted"
+        )));
     }
     log.rows(1, prompts.len());
     let started = Instant::now();
@@ -95,13 +106,17 @@ fn check(state: &AppState, held: Held, place: Place, log: &RequestLog) -> Result
     let limit = if request.probabilities { limits.mask_pixels / 8 } else { limits.mask_pixels };
     let wanted = pixels * prompts.len() as u64;
     if wanted > limit {
-        let reason = format!("{} answers of {pixels} pixels are more than the {limit} accepted", prompts.len());
+        let reason = format!(
+            "{} answers of {pixels} pixels are more than the {limit} accepted",
+            prompts.len()
+        );
         return Err(ApiError::Unusable { row: 0, reason });
     }
     if !charge.grow(picture.pixels().len()) {
         return Err(state.queue().memory_full());
     }
-    let probabilities = if request.probabilities { Probabilities::Include } else { Probabilities::Omit };
+    let probabilities =
+        if request.probabilities { Probabilities::Include } else { Probabilities::Omit };
     let SegmentRequest { together, fit, .. } = request;
     Ok(Asked { picture, prompts, together, fit, probabilities, _charge: charge, _place: place })
 }
@@ -110,7 +125,11 @@ fn decode(image: &str, state: &AppState) -> Result<Picture, ApiError> {
     let file = base64_simd::forgiving_decode_to_vec(image.as_bytes())
         .map_err(|_| ApiError::Unusable { row: 0, reason: "image is not base64".to_owned() })?;
     Picture::decode(&file, &state.config().limits.picture).map_err(|error| {
-        let place = medparse_wire::Place { row: 0, column: medparse_wire::Column::Image, path: "image".to_owned() };
+        let place = medparse_wire::Place {
+            row: 0,
+            column: medparse_wire::Column::Image,
+            path: "image".to_owned(),
+        };
         ApiError::Picture { place, error: Box::new(error) }
     })
 }

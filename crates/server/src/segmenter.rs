@@ -23,7 +23,11 @@ pub trait Segmenter: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`SegmentError::Cancelled`] soon after the question's token is cancelled; otherwise what went wrong.
-    fn segment(&self, question: &Question<'_>, answer: &mut dyn FnMut(Answer)) -> Result<Report, SegmentError>;
+    fn segment(
+        &self,
+        question: &Question<'_>,
+        answer: &mut dyn FnMut(Answer),
+    ) -> Result<Report, SegmentError>;
 }
 
 /// What a model is, as `/v2/models/{name}`, the catalog and every reply say it.

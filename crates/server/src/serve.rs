@@ -80,7 +80,11 @@ impl Server {
         let Self { listener, state, tls, .. } = self;
         let follower = tokio::spawn(state.clone().follow());
         let connections = Connections {
-            router: app(state.clone()).layer(Extension(if tls.is_some() { Scheme::Https } else { Scheme::Http })),
+            router: app(state.clone()).layer(Extension(if tls.is_some() {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            })),
             timeouts: state.config().timeouts,
             tls,
             graceful: GracefulShutdown::new(),
@@ -90,7 +94,9 @@ impl Server {
             () = connections.accept(&listener) => {}
             () = stop => {}
         }
-        tracing::info!("stopping: no new connections after a moment, accepted requests are finished");
+        tracing::info!(
+            "stopping: no new connections after a moment, accepted requests are finished"
+        );
         state.start_draining();
         let drain = state.config().timeouts.drain;
         let _ = timeout(drain, connections.accept(&listener)).await;

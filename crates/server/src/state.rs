@@ -43,7 +43,11 @@ impl AppState {
     ///
     /// # Errors
     /// When the state cannot be read.
-    pub fn new(config: ServerConfig, store: Store, loader: Arc<dyn ModelLoader>) -> Result<Self, StoreError> {
+    pub fn new(
+        config: ServerConfig,
+        store: Store,
+        loader: Arc<dyn ModelLoader>,
+    ) -> Result<Self, StoreError> {
         let state = Self(Arc::new(Inner {
             queue: Queue::new(config.capacity, &config.limits),
             runtime: Arc::new(Runtime::new(loader)),
@@ -134,8 +138,14 @@ impl AppState {
                 continue;
             }
             match self.runtime().status(name, deployment) {
-                Status::Failed(error) => reason = format!("the deployment {deployment} failed: {error}"),
-                _ => return Readiness::NotReady(format!("the deployment {deployment} is loading its model")),
+                Status::Failed(error) => {
+                    reason = format!("the deployment {deployment} failed: {error}")
+                }
+                _ => {
+                    return Readiness::NotReady(format!(
+                        "the deployment {deployment} is loading its model"
+                    ));
+                }
             }
         }
         if answering { Readiness::Ready } else { Readiness::NotReady(reason) }

@@ -39,7 +39,8 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 6] = [Self::Body, Self::Parse, Self::Decode, Self::Wait, Self::Model, Self::Encode];
+    const ALL: [Self; 6] =
+        [Self::Body, Self::Parse, Self::Decode, Self::Wait, Self::Model, Self::Encode];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -128,14 +129,21 @@ impl RequestLog {
 }
 
 /// Follows a request to the end of its reply, then counts it and writes its line.
-pub(crate) async fn record(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn record(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let log = RequestLog::default();
-    log.facts().id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    log.facts().id =
+        request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     request.extensions_mut().insert(log.clone());
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().as_str().to_owned();
-    let mut line = Line { state, log, route, method, started, status: 499, sent: 0, ending: Ending::Dropped };
+    let mut line =
+        Line { state, log, route, method, started, status: 499, sent: 0, ending: Ending::Dropped };
     let mut response = next.run(request).await;
     line.status = response.status().as_u16();
     if let Some(mark) = response.extensions().get::<ErrorMark>() {
@@ -208,7 +216,13 @@ impl Drop for Line {
             "request"
         );
         if !facts.deployment.is_empty() {
-            let note = format!("request {} status {} rows {} in {} ms", facts.id, self.status, facts.rows, ms(total));
+            let note = format!(
+                "request {} status {} rows {} in {} ms",
+                facts.id,
+                self.status,
+                facts.rows,
+                ms(total)
+            );
             self.state.runtime().note(&facts.endpoint, &facts.deployment, &note);
         }
     }
@@ -266,7 +280,10 @@ pub enum LogFormat {
 /// Does nothing when the process already has a log.
 pub fn init_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     // A second log in one process is the caller's own, and stays.
     let _ = match format {
         LogFormat::Text => builder.finish().try_init(),

@@ -7,7 +7,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use thiserror::Error;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -47,12 +50,16 @@ impl Certificates {
     /// # Errors
     /// When a file cannot be read or the two do not fit.
     pub fn from_files(chain: &Path, key: &Path) -> Result<Self, TlsError> {
-        let unreadable =
-            |path: &Path, reason: String| TlsError::File { action: "read", path: path.to_owned(), reason };
+        let unreadable = |path: &Path, reason: String| TlsError::File {
+            action: "read",
+            path: path.to_owned(),
+            reason,
+        };
         let certificates: Result<Vec<_>, _> =
             CertificateDer::pem_file_iter(chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let certificates = certificates.map_err(|error| unreadable(chain, error.to_string()))?;
-        let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, error.to_string()))?;
+        let key_der = PrivateKeyDer::from_pem_file(key)
+            .map_err(|error| unreadable(key, error.to_string()))?;
         Ok(Self { config: server_config(certificates, key_der)?, authority: None })
     }
 
@@ -113,13 +120,17 @@ fn make_authority(certificate_file: &Path, key_file: &Path) -> Result<KeyPair, T
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
     let failed = |reason: String| TlsError::File { action: "write", path: path.to_owned(), reason };
     let folder = path.parent().unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(error.to_string()))?;
+    let file =
+        tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(error.to_string()))?;
     fs::write(file.path(), text).map_err(|error| failed(error.to_string()))?;
     file.persist(path).map_err(|error| failed(error.error.to_string()))?;
     Ok(())
 }
 
-fn server_config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Arc<ServerConfig>, TlsError> {
+fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

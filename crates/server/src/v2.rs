@@ -31,15 +31,20 @@ enum Named {
 
 fn resolve(state: &AppState, name: &str) -> Result<Named, ApiError> {
     let document = state.document()?;
-    if let Some(endpoint) = &document.default_endpoint {
-        if document.endpoints.get(endpoint).is_some_and(|record| record.deployments.contains_key(name)) {
-            return Ok(Named::Deployment { endpoint: endpoint.clone(), name: name.to_owned() });
-        }
+    if let Some(endpoint) = &document.default_endpoint
+        && document
+            .endpoints
+            .get(endpoint)
+            .is_some_and(|record| record.deployments.contains_key(name))
+    {
+        return Ok(Named::Deployment { endpoint: endpoint.clone(), name: name.to_owned() });
     }
     if document.endpoints.contains_key(name) {
         return Ok(Named::Endpoint(name.to_owned()));
     }
-    Err(ApiError::NotFound(format!("there is no model named {name:?}: expected a deployment or an endpoint")))
+    Err(ApiError::NotFound(format!(
+        "there is no model named {name:?}: expected a deployment or an endpoint"
+    )))
 }
 
 /// The deployment to describe: the one named, or the endpoint's with the largest share of its traffic.
@@ -49,9 +54,13 @@ fn described(state: &AppState, name: &str) -> Result<Target, ApiError> {
         Named::Deployment { endpoint, name } => (endpoint, name),
         Named::Endpoint(endpoint) => {
             let record = &document.endpoints[&endpoint];
-            let largest = record.traffic.iter().max_by_key(|(_, percent)| **percent).map(|(name, _)| name);
-            let Some(deployment) = largest.or_else(|| record.deployments.keys().next()).cloned() else {
-                return Err(ApiError::NotReady(format!("the endpoint {endpoint} has no deployment")));
+            let largest =
+                record.traffic.iter().max_by_key(|(_, percent)| **percent).map(|(name, _)| name);
+            let Some(deployment) = largest.or_else(|| record.deployments.keys().next()).cloned()
+            else {
+                return Err(ApiError::NotReady(format!(
+                    "the endpoint {endpoint} has no deployment"
+                )));
             };
             (endpoint, deployment)
         }

@@ -6,8 +6,8 @@ use axum::http::Method;
 use common::{Reply, TestServer, picture, score_body};
 use jiff::SignedDuration;
 use medparse_server::admin::{
-    DeploymentSpec, EndpointSpec, KeyGrant, endpoint_keys, grant_key, put_deployment, put_endpoint, revoke_key,
-    rotate_key,
+    DeploymentSpec, EndpointSpec, KeyGrant, endpoint_keys, grant_key, put_deployment, put_endpoint,
+    revoke_key, rotate_key,
 };
 use medparse_server::store::{AuthMode, KeyRecord, Scope};
 use medparse_server::{Access, AdminError, IdentitySource, SecretText, ServerConfig};
@@ -36,7 +36,9 @@ fn grant(server: &TestServer, scopes: &[Scope], with: KeyGrant) -> (KeyRecord, S
 
 fn keys(server: &TestServer) -> [String; 2] {
     let store = server.state.store();
-    endpoint_keys(store, &store.read().unwrap(), "medparse").unwrap().map(|key| key.expose().to_owned())
+    endpoint_keys(store, &store.read().unwrap(), "medparse")
+        .unwrap()
+        .map(|key| key.expose().to_owned())
 }
 
 #[tokio::test]
@@ -50,7 +52,10 @@ async fn both_keys_of_an_endpoint_score_and_nothing_else_does() {
     for (headers, start) in [
         (vec![], "this route needs the header Authorization"),
         (vec![("authorization", primary.clone())], "the header Authorization must read"),
-        (vec![("authorization", format!("Basic {primary}"))], "the header Authorization must use the scheme"),
+        (
+            vec![("authorization", format!("Basic {primary}"))],
+            "the header Authorization must use the scheme",
+        ),
         (vec![("authorization", bearer("wrong"))], "the key is not valid"),
         (vec![("authorization", bearer(&primary[..primary.len() - 1]))], "the key is not valid"),
         (vec![("authorization", bearer(""))], "the key is not valid"),
@@ -67,7 +72,9 @@ async fn both_keys_of_an_endpoint_score_and_nothing_else_does() {
     }
     for path in ["/metrics", "/api/v1/keys"] {
         server.get(path).await.sentence(401, "Unauthorized");
-        let reply = server.call(Method::GET, path, &[("authorization", &bearer(&primary))], Vec::new()).await;
+        let reply = server
+            .call(Method::GET, path, &[("authorization", &bearer(&primary))], Vec::new())
+            .await;
         assert!(reply.sentence(403, "Forbidden").starts_with("a scoring key cannot be used here"));
     }
 }
@@ -76,7 +83,8 @@ async fn both_keys_of_an_endpoint_score_and_nothing_else_does() {
 async fn a_refused_caller_is_not_listened_to() {
     let server = keyed().await;
     // The body would be refused with a 400 if it were read.
-    let reply = server.call(Method::POST, "/score", &[("authorization", "Bearer x")], b"[".into()).await;
+    let reply =
+        server.call(Method::POST, "/score", &[("authorization", "Bearer x")], b"[".into()).await;
     reply.sentence(401, "Unauthorized");
 }
 
@@ -107,17 +115,21 @@ async fn scopes_are_kept_apart() {
 async fn a_key_ends_with_its_time_its_revocation_or_its_rotation() {
     let server = keyed().await;
     let store = server.state.store();
-    let brief = KeyGrant { expires_in: Some(SignedDuration::from_millis(50)), ..Default::default() };
+    let brief =
+        KeyGrant { expires_in: Some(SignedDuration::from_millis(50)), ..Default::default() };
     let (_, brief) = grant(&server, &[Scope::Score], brief);
     assert_eq!(score(&server, &brief).await.status, 200);
     tokio::time::sleep(Duration::from_millis(60)).await;
     assert_eq!(score(&server, &brief).await.sentence(401, "Unauthorized"), "the key has expired");
 
     let (record, key) = grant(&server, &[Scope::Score], KeyGrant::default());
-    let rotated = store.update(|document| rotate_key(document, &record.id, SignedDuration::from_hours(1))).unwrap();
+    let rotated = store
+        .update(|document| rotate_key(document, &record.id, SignedDuration::from_hours(1)))
+        .unwrap();
     assert_eq!(score(&server, &key).await.status, 200, "within its grace");
     assert_eq!(score(&server, rotated.expose()).await.status, 200);
-    let again = store.update(|document| rotate_key(document, &record.id, SignedDuration::ZERO)).unwrap();
+    let again =
+        store.update(|document| rotate_key(document, &record.id, SignedDuration::ZERO)).unwrap();
     assert_eq!(score(&server, rotated.expose()).await.status, 401);
     assert_eq!(score(&server, again.expose()).await.status, 200);
     store.update(|document| revoke_key(document, &record.id)).unwrap();
@@ -137,11 +149,18 @@ async fn a_key_for_a_deployment_opens_that_one_only() {
         .unwrap();
     let server = server.restart();
     server.wait_ready().await;
-    let (_, key) = grant(&server, &[Scope::Score], KeyGrant { deployment: Some("trial".into()), ..Default::default() });
+    let (_, key) = grant(
+        &server,
+        &[Scope::Score],
+        KeyGrant { deployment: Some("trial".into()), ..Default::default() },
+    );
     for _ in 0..100 {
         let reply = score(&server, &key).await;
         if reply.status != 503 {
-            assert_eq!((reply.status.as_u16(), reply.header("azureml-model-deployment")), (200, Some("trial")));
+            assert_eq!(
+                (reply.status.as_u16(), reply.header("azureml-model-deployment")),
+                (200, Some("trial"))
+            );
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -149,7 +168,11 @@ async fn a_key_for_a_deployment_opens_that_one_only() {
     let headers = [("authorization", &*bearer(&key)), ("azureml-model-deployment", "default")];
     let reply = server.call(Method::POST, "/score", &headers, b"{}".into()).await;
     assert_eq!(reply.sentence(403, "Forbidden"), "the key is good for the deployment trial only");
-    let (record, key) = grant(&server, &[Scope::Score], KeyGrant { endpoint: Some("other".into()), ..Default::default() });
+    let (record, key) = grant(
+        &server,
+        &[Scope::Score],
+        KeyGrant { endpoint: Some("other".into()), ..Default::default() },
+    );
     let sentence = score(&server, &key).await.sentence(403, "Forbidden");
     assert_eq!(sentence, format!("the key {} is good for the endpoint other only", record.id));
 }
@@ -165,12 +188,19 @@ async fn keys_are_granted_listed_rotated_and_revoked_by_http() {
     let asked = json!({"scopes": ["score"], "deployment": "default", "label": "ward 7", "expires_in": "90d"});
     let granted = call(Method::POST, "/api/v1/keys", asked).await;
     assert_eq!(granted.status, 201, "{}", granted.text());
-    let (id, key) = (granted.json()["id"].clone(), granted.json()["key"].as_str().unwrap().to_owned());
+    let (id, key) =
+        (granted.json()["id"].clone(), granted.json()["key"].as_str().unwrap().to_owned());
     let id = id.as_str().unwrap();
     assert_eq!(score(&server, &key).await.status, 200);
     let listed = call(Method::GET, "/api/v1/keys", json!(null)).await;
-    assert!(listed.text().contains("ward 7") && !listed.text().contains(&key) && !listed.text().contains("hash"));
-    let rotated = call(Method::POST, &format!("/api/v1/keys/{id}/rotate"), json!({"grace": "1h"})).await.json();
+    assert!(
+        listed.text().contains("ward 7")
+            && !listed.text().contains(&key)
+            && !listed.text().contains("hash")
+    );
+    let rotated = call(Method::POST, &format!("/api/v1/keys/{id}/rotate"), json!({"grace": "1h"}))
+        .await
+        .json();
     assert_eq!(score(&server, rotated["key"].as_str().unwrap()).await.status, 200);
     assert_eq!(call(Method::DELETE, &format!("/api/v1/keys/{id}"), json!(null)).await.status, 204);
     assert_eq!(score(&server, rotated["key"].as_str().unwrap()).await.status, 401);
@@ -213,13 +243,18 @@ async fn keys_outlive_a_restart_and_die_with_their_endpoint() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(score(&server, &primary).await.status, 401, "an endpoint of the same name has other keys");
+    assert_eq!(
+        score(&server, &primary).await.status,
+        401,
+        "an endpoint of the same name has other keys"
+    );
 }
 
 #[tokio::test]
 async fn keys_given_from_outside_stand_in_for_the_endpoint_s() {
     let given = ["primary-of-the-container", "secondary-of-the-container"];
-    let config = ServerConfig { given_keys: given.map(SecretText::new).into(), ..ServerConfig::default() };
+    let config =
+        ServerConfig { given_keys: given.map(SecretText::new).into(), ..ServerConfig::default() };
     let server = TestServer::with(config, Duration::ZERO).await;
     for key in given {
         assert_eq!(score(&server, key).await.status, 200);
@@ -235,12 +270,19 @@ async fn an_endpoint_takes_what_its_mode_says() {
     let workspace = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/medparse/providers/\
         Microsoft.MachineLearningServices/workspaces/medparse";
     let exports = medparse_server::azure::exports("http://localhost", store, None);
-    let secret = exports.iter().find(|export| export.name == "IDENTITY_HEADER").unwrap().value.expose().to_owned();
+    let secret = exports
+        .iter()
+        .find(|export| export.name == "IDENTITY_HEADER")
+        .unwrap()
+        .value
+        .expose()
+        .to_owned();
     let identity = async |resource: &str, secret: &str| {
         let path = format!("/identity/token?resource={resource}&api-version=2019-08-01");
         server.call(Method::GET, &path, &[("x-identity-header", secret)], Vec::new()).await
     };
-    let manager = identity("https://management.azure.com", &secret).await.json()["access_token"].clone();
+    let manager =
+        identity("https://management.azure.com", &secret).await.json()["access_token"].clone();
     let scorer = identity("https://ml.azure.com", &secret).await.json()["access_token"].clone();
     let (manager, scorer) = (manager.as_str().unwrap(), scorer.as_str().unwrap());
     identity("https://management.azure.com", "guess").await.sentence(401, "Unauthorized");
@@ -254,7 +296,10 @@ async fn an_endpoint_takes_what_its_mode_says() {
     };
     set(AuthMode::AmlToken);
     let path = format!("{workspace}/onlineEndpoints/medparse/token");
-    let own = server.call(Method::POST, &path, &[("authorization", &bearer(manager))], Vec::new()).await.json();
+    let own = server
+        .call(Method::POST, &path, &[("authorization", &bearer(manager))], Vec::new())
+        .await
+        .json();
     assert!(own["expiryTimeUtc"].as_i64().unwrap() > own["refreshAfterTimeUtc"].as_i64().unwrap());
     let own = own["accessToken"].as_str().unwrap();
     for (mode, may) in [
@@ -269,7 +314,8 @@ async fn an_endpoint_takes_what_its_mode_says() {
     }
     for (shown, status) in [(manager, 200), (scorer, 401), (own, 401)] {
         let path = format!("{workspace}/onlineEndpoints");
-        let reply = server.call(Method::GET, &path, &[("authorization", &bearer(shown))], Vec::new()).await;
+        let reply =
+            server.call(Method::GET, &path, &[("authorization", &bearer(shown))], Vec::new()).await;
         assert_eq!(reply.status.as_u16(), status);
     }
 }
@@ -287,5 +333,8 @@ async fn a_server_without_keys_answers_this_machine_only() {
         assert_eq!(reply.status.as_u16(), status, "{headers:?}");
     }
     // The identity source is off unless it was asked for.
-    server.get("/identity/token?resource=https://management.azure.com").await.sentence(404, "NotFound");
+    server
+        .get("/identity/token?resource=https://management.azure.com")
+        .await
+        .sentence(404, "NotFound");
 }

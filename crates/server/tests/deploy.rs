@@ -23,14 +23,30 @@ async fn manage(server: &TestServer, method: Method, path: &str, body: Value) ->
 }
 
 async fn put_endpoint(server: &TestServer, traffic: Value) -> Reply {
-    manage(server, Method::PUT, "/e", json!({"properties": {"authMode": "Key", "traffic": traffic}})).await
+    manage(
+        server,
+        Method::PUT,
+        "/e",
+        json!({"properties": {"authMode": "Key", "traffic": traffic}}),
+    )
+    .await
 }
 
 async fn deploy(server: &TestServer, name: &str, properties: Value) -> Reply {
-    let reply = manage(server, Method::PUT, &format!("/e/deployments/{name}"), json!({"properties": properties})).await;
+    let reply = manage(
+        server,
+        Method::PUT,
+        &format!("/e/deployments/{name}"),
+        json!({"properties": properties}),
+    )
+    .await;
     for _ in 0..400 {
-        let shown = manage(server, Method::GET, &format!("/e/deployments/{name}"), Value::Null).await.json();
-        if !["Creating", "Updating"].contains(&shown["properties"]["provisioningState"].as_str().unwrap_or_default()) {
+        let shown = manage(server, Method::GET, &format!("/e/deployments/{name}"), Value::Null)
+            .await
+            .json();
+        if !["Creating", "Updating"]
+            .contains(&shown["properties"]["provisioningState"].as_str().unwrap_or_default())
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -62,7 +78,9 @@ async fn every_change_acts_on_the_next_request_and_survives_a_restart() {
     score(&server).await.sentence(404, "NotFound");
     let created = deploy(&server, "blue", json!({"model": "bundled"})).await;
     assert_eq!(created.status, 201);
-    assert!(created.header("azure-asyncoperation").unwrap().ends_with("/e/deployments/blue/status"));
+    assert!(
+        created.header("azure-asyncoperation").unwrap().ends_with("/e/deployments/blue/status")
+    );
     deploy(&server, "green", json!({"model": "second"})).await;
     assert_eq!(put_endpoint(&server, json!({"blue": 100})).await.status, 200);
     assert!(!is_second(&score(&server).await));
@@ -77,8 +95,14 @@ async fn every_change_acts_on_the_next_request_and_survives_a_restart() {
     let sentence = manage(&server, Method::DELETE, "/e/deployments/green", Value::Null).await;
     sentence.sentence(409, "DeploymentInTraffic");
     put_endpoint(&server, json!({"blue": 100})).await;
-    assert_eq!(manage(&server, Method::DELETE, "/e/deployments/green", Value::Null).await.status, 200);
-    assert_eq!(manage(&server, Method::DELETE, "/e/deployments/green", Value::Null).await.status, 204);
+    assert_eq!(
+        manage(&server, Method::DELETE, "/e/deployments/green", Value::Null).await.status,
+        200
+    );
+    assert_eq!(
+        manage(&server, Method::DELETE, "/e/deployments/green", Value::Null).await.status,
+        204
+    );
     assert_eq!(manage(&server, Method::DELETE, "/e", Value::Null).await.status, 200);
     assert_eq!(score(&server.restart()).await.status, 404);
 }
@@ -101,8 +125,13 @@ async fn a_changed_deployment_answers_with_its_old_model_until_the_new_one_is_th
     put_endpoint(&server, json!({})).await;
     deploy(&server, "d", json!({"model": "second"})).await;
     put_endpoint(&server, json!({"d": 100})).await;
-    let changed = manage(&server, Method::PUT, "/e/deployments/d", json!({"properties": {"model": "slow"}})).await;
-    assert_eq!((changed.status.as_u16(), &changed.json()["properties"]["provisioningState"]), (200, &json!("Updating")));
+    let changed =
+        manage(&server, Method::PUT, "/e/deployments/d", json!({"properties": {"model": "slow"}}))
+            .await;
+    assert_eq!(
+        (changed.status.as_u16(), &changed.json()["properties"]["provisioningState"]),
+        (200, &json!("Updating"))
+    );
     assert!(is_second(&score(&server).await));
     server.wait_ready().await;
     for _ in 0..400 {
@@ -118,18 +147,30 @@ async fn a_changed_deployment_answers_with_its_old_model_until_the_new_one_is_th
 async fn what_has_not_loaded_is_not_ready_and_says_why() {
     let server = TestServer::empty(config(), Duration::ZERO);
     put_endpoint(&server, json!({})).await;
-    manage(&server, Method::PUT, "/e/deployments/d", json!({"properties": {"model": "slow"}})).await;
+    manage(&server, Method::PUT, "/e/deployments/d", json!({"properties": {"model": "slow"}}))
+        .await;
     put_endpoint(&server, json!({"d": 100})).await;
     let sentence = score(&server).await.sentence(503, "NotReady");
     assert_eq!(sentence, "the deployment d is still loading its model");
-    assert_eq!(server.get("/ready").await.sentence(503, "NotReady"), "the deployment d is loading its model");
+    assert_eq!(
+        server.get("/ready").await.sentence(503, "NotReady"),
+        "the deployment d is loading its model"
+    );
     deploy(&server, "broken", json!({"model": "absent"})).await;
     let shown = manage(&server, Method::GET, "/e/deployments/broken", Value::Null).await.json();
     assert_eq!(shown["properties"]["provisioningState"], "Failed");
-    let status = manage(&server, Method::GET, "/e/deployments/broken/status", Value::Null).await.json();
+    let status =
+        manage(&server, Method::GET, "/e/deployments/broken/status", Value::Null).await.json();
     assert_eq!(status["error"]["message"], "there is no model \"absent\" on this machine");
-    let log = manage(&server, Method::POST, "/e/deployments/broken/getLogs", json!({"tail": 1})).await.json();
-    assert!(log["content"].as_str().unwrap().ends_with("the model was not loaded: there is no model \"absent\" on this machine"));
+    let log = manage(&server, Method::POST, "/e/deployments/broken/getLogs", json!({"tail": 1}))
+        .await
+        .json();
+    assert!(
+        log["content"]
+            .as_str()
+            .unwrap()
+            .ends_with("the model was not loaded: there is no model \"absent\" on this machine")
+    );
     server.wait_ready().await;
 }
 
@@ -174,7 +215,8 @@ async fn mirrored_requests_are_asked_of_the_mirror_and_answered_by_the_other() {
 async fn a_deployment_ends_with_its_time() {
     let server = TestServer::empty(config(), Duration::ZERO);
     put_endpoint(&server, json!({})).await;
-    let properties = json!({"model": "second", "environmentVariables": {"MEDPARSE_EXPIRES_IN": "PT1S"}});
+    let properties =
+        json!({"model": "second", "environmentVariables": {"MEDPARSE_EXPIRES_IN": "PT1S"}});
     deploy(&server, "brief", properties).await;
     deploy(&server, "long", json!({"model": "bundled"})).await;
     put_endpoint(&server, json!({"brief": 100})).await;
@@ -210,15 +252,51 @@ async fn refusals_of_the_management_api_are_sentences() {
     put_endpoint(&server, json!({})).await;
     let cases = [
         (Method::PUT, "/a%2Fb", json!({}), 400, "InvalidName"),
-        (Method::PUT, "/e", json!({"properties": {"authMode": "password"}}), 400, "InvalidAuthMode"),
+        (
+            Method::PUT,
+            "/e",
+            json!({"properties": {"authMode": "password"}}),
+            400,
+            "InvalidAuthMode",
+        ),
         (Method::PUT, "/e", json!({"properties": {"traffic": {"x": 100}}}), 400, "InvalidTraffic"),
-        (Method::PUT, "/e", json!({"properties": {"traffic": {"x": "all"}}}), 400, "InvalidRequest"),
+        (
+            Method::PUT,
+            "/e",
+            json!({"properties": {"traffic": {"x": "all"}}}),
+            400,
+            "InvalidRequest",
+        ),
         (Method::PUT, "/e", json!([]), 400, "InvalidRequest"),
         (Method::PUT, "/e/deployments/d", json!({"properties": {}}), 400, "InvalidDeployment"),
-        (Method::PUT, "/absent/deployments/d", json!({"properties": {"model": "m"}}), 404, "EndpointNotFound"),
-        (Method::PUT, "/e/deployments/d", json!({"properties": {"model": "m", "environmentVariables": {"MEDPARSE_THREADS": "0"}}}), 400, "InvalidDeployment"),
-        (Method::PUT, "/e/deployments/d", json!({"properties": {"model": "m", "environmentVariables": {"MEDPARSE_PRECISION": "f8"}}}), 400, "InvalidDeployment"),
-        (Method::PUT, "/e/deployments/d", json!({"properties": {"model": "m", "requestSettings": {"requestTimeout": "1 parsec"}}}), 400, "InvalidRequest"),
+        (
+            Method::PUT,
+            "/absent/deployments/d",
+            json!({"properties": {"model": "m"}}),
+            404,
+            "EndpointNotFound",
+        ),
+        (
+            Method::PUT,
+            "/e/deployments/d",
+            json!({"properties": {"model": "m", "environmentVariables": {"MEDPARSE_THREADS": "0"}}}),
+            400,
+            "InvalidDeployment",
+        ),
+        (
+            Method::PUT,
+            "/e/deployments/d",
+            json!({"properties": {"model": "m", "environmentVariables": {"MEDPARSE_PRECISION": "f8"}}}),
+            400,
+            "InvalidDeployment",
+        ),
+        (
+            Method::PUT,
+            "/e/deployments/d",
+            json!({"properties": {"model": "m", "requestSettings": {"requestTimeout": "1 parsec"}}}),
+            400,
+            "InvalidRequest",
+        ),
         (Method::GET, "/absent", json!(null), 404, "EndpointNotFound"),
         (Method::GET, "/e/deployments/absent", json!(null), 404, "DeploymentNotFound"),
         (Method::POST, "/absent/listKeys", json!(null), 404, "EndpointNotFound"),
@@ -230,7 +308,10 @@ async fn refusals_of_the_management_api_are_sentences() {
     }
     let path = format!("{WORKSPACE}/datastores/workspaceblobstore");
     let sentence = server.get(&path).await.sentence(501, "NotAvailableOffline");
-    assert!(sentence.starts_with("\"datastores\" are not served by medparse on this machine"), "{sentence}");
+    assert!(
+        sentence.starts_with("\"datastores\" are not served by medparse on this machine"),
+        "{sentence}"
+    );
     let other = WORKSPACE.replace("workspaces/medparse", "workspaces/other");
     let sentence = server.get(&other).await.sentence(404, "NotFound");
     assert_eq!(sentence, "this server's workspace is \"medparse\"; config.json names it");
@@ -239,11 +320,18 @@ async fn refusals_of_the_management_api_are_sentences() {
 #[tokio::test]
 async fn a_patch_changes_what_it_names() {
     let server = TestServer::empty(config(), Duration::ZERO);
-    let body = json!({"tags": {"a": "1"}, "properties": {"description": "first", "authMode": "Key"}});
+    let body =
+        json!({"tags": {"a": "1"}, "properties": {"description": "first", "authMode": "Key"}});
     manage(&server, Method::PUT, "/e", body).await;
     deploy(&server, "d", json!({"model": "bundled"})).await;
-    let patched = manage(&server, Method::PATCH, "/e", json!({"properties": {"traffic": {"d": 100}}})).await.json();
-    assert_eq!((&patched["tags"], &patched["properties"]["description"]), (&json!({"a": "1"}), &json!("first")));
+    let patched =
+        manage(&server, Method::PATCH, "/e", json!({"properties": {"traffic": {"d": 100}}}))
+            .await
+            .json();
+    assert_eq!(
+        (&patched["tags"], &patched["properties"]["description"]),
+        (&json!({"a": "1"}), &json!("first"))
+    );
     assert_eq!(score(&server).await.status, 200);
 }
 
@@ -254,15 +342,19 @@ async fn a_change_by_another_process_is_followed() {
     let follower = tokio::spawn(server.state.clone().follow());
     other
         .update::<_, medparse_server::AdminError>(|document| {
-            let spec = medparse_server::admin::DeploymentSpec { model: "second".into(), ..Default::default() };
+            let spec = medparse_server::admin::DeploymentSpec {
+                model: "second".into(),
+                ..Default::default()
+            };
             medparse_server::admin::put_deployment(document, "medparse", "late", spec)
         })
         .unwrap();
     let (_, png) = picture(16, 16, 3);
     let body = score_body(&[(&png, "cell")]).to_string().into_bytes();
     for _ in 0..300 {
-        let reply =
-            server.call(Method::POST, "/score", &[("azureml-model-deployment", "late")], body.clone()).await;
+        let reply = server
+            .call(Method::POST, "/score", &[("azureml-model-deployment", "late")], body.clone())
+            .await;
         if reply.status == 200 {
             assert!(is_second(&reply));
             follower.abort();

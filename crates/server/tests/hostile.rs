@@ -18,9 +18,11 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn serve(timeouts: Timeouts, capacity: Capacity) -> (SocketAddr, TestServer) {
-    let config = ServerConfig { access: Access::Open, timeouts, capacity, ..ServerConfig::default() };
+    let config =
+        ServerConfig { access: Access::Open, timeouts, capacity, ..ServerConfig::default() };
     let server = TestServer::with(config, Duration::ZERO).await;
-    let listening = Server::bind(([127, 0, 0, 1], 0).into(), server.state.clone(), None).await.unwrap();
+    let listening =
+        Server::bind(([127, 0, 0, 1], 0).into(), server.state.clone(), None).await.unwrap();
     let address = listening.address();
     tokio::spawn(listening.run(std::future::pending()));
     (address, server)
@@ -58,14 +60,16 @@ fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     let mut crc = Crc::new();
     crc.update(kind);
     crc.update(data);
-    [&u32::try_from(data.len()).unwrap().to_be_bytes()[..], kind, data, &crc.sum().to_be_bytes()].concat()
+    [&u32::try_from(data.len()).unwrap().to_be_bytes()[..], kind, data, &crc.sum().to_be_bytes()]
+        .concat()
 }
 
 /// A PNG of about 20 kB whose header claims 40,000 × 40,000 pixels.
 fn bomb() -> Vec<u8> {
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
     zlib.write_all(&vec![0; 20 << 20]).unwrap();
-    let header = [&40_000u32.to_be_bytes()[..], &40_000u32.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    let header =
+        [&40_000u32.to_be_bytes()[..], &40_000u32.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
     let parts = [
         b"\x89PNG\r\n\x1a\n".to_vec(),
         chunk(b"IHDR", &header),
@@ -85,7 +89,8 @@ async fn every_broken_request_is_answered_with_a_4xx() {
     let file = base64_simd::STANDARD.decode_to_vec(&png).unwrap();
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let row = |image: Value, text: Value| {
-        json!({"input_data": {"columns": ["image", "text"], "index": [0], "data": [[image, text]]}}).to_string()
+        json!({"input_data": {"columns": ["image", "text"], "index": [0], "data": [[image, text]]}})
+            .to_string()
     };
     let mut cases: Vec<(String, Vec<u8>, u16)> = vec![
         ("a bomb".into(), row(base64(&bomb).into(), "a".into()).into(), 413),
@@ -95,17 +100,33 @@ async fn every_broken_request_is_answered_with_a_4xx() {
         ("deep".into(), deep(1_000_000).into(), 400),
         ("deep in params".into(), format!("{{\"params\": {}}}", deep(1_000_000)).into(), 400),
         ("nulls".into(), row(Value::Null, Value::Null).into(), 422),
-        ("wrong columns".into(), br#"{"input_data": {"columns": ["x"], "data": []}}"#.to_vec(), 400),
+        (
+            "wrong columns".into(),
+            br#"{"input_data": {"columns": ["x"], "data": []}}"#.to_vec(),
+            400,
+        ),
         ("257 rows".into(), score_body(&vec![(png.as_str(), "a"); 257]).to_string().into(), 413),
-        ("10,000 prompts".into(), row(png.clone().into(), vec!["a"; 10_000].join("&").into()).into(), 413),
-        ("a million sentences".into(), row(png.clone().into(), "&".repeat(1_000_000).into()).into(), 413),
+        (
+            "10,000 prompts".into(),
+            row(png.clone().into(), vec!["a"; 10_000].join("&").into()).into(),
+            413,
+        ),
+        (
+            "a million sentences".into(),
+            row(png.clone().into(), "&".repeat(1_000_000).into()).into(),
+            413,
+        ),
         ("not base64".into(), row("%%%%".into(), "a".into()).into(), 422),
         ("not a picture".into(), row(base64(&[7; 5000]).into(), "a".into()).into(), 422),
         ("33 MB".into(), vec![b' '; 33 << 20], 413),
         ("many keys".into(), format!("{{{}\"a\": 1}}", "\"a\": 1,".repeat(1_000_000)).into(), 400),
     ];
     for length in (8..file.len()).step_by(file.len() / 12) {
-        cases.push((format!("cut at {length}"), row(base64(&file[..length]).into(), "a".into()).into(), 422));
+        cases.push((
+            format!("cut at {length}"),
+            row(base64(&file[..length]).into(), "a".into()).into(),
+            422,
+        ));
     }
     for (name, body, expected) in cases {
         let reply = post(address, &body).await;
@@ -127,7 +148,10 @@ async fn every_byte_of_a_picture_may_be_wrong() {
         let reply = server.post("/score", &body).await;
         assert!([200, 413, 422].contains(&reply.status.as_u16()), "byte {at}: {}", reply.text());
     }
-    assert_eq!(status(&post(address, score_body(&[(&png, "a")]).to_string().as_bytes()).await), 200);
+    assert_eq!(
+        status(&post(address, score_body(&[(&png, "a")]).to_string().as_bytes()).await),
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,9 +167,26 @@ async fn a_body_that_claims_too_much_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_refused_while_it_sends_still_reads_why() {
+    let config = ServerConfig { access: Access::Keys, ..ServerConfig::default() };
+    let server = TestServer::with(config, Duration::ZERO).await;
+    let listening =
+        Server::bind(([127, 0, 0, 1], 0).into(), server.state.clone(), None).await.unwrap();
+    let address = listening.address();
+    tokio::spawn(listening.run(std::future::pending()));
+    let body = vec![b' '; 16 << 20];
+    for _ in 0..5 {
+        let reply = post(address, &body).await;
+        assert_eq!(status(&reply), 401, "{reply}");
+        assert!(reply.contains("this route needs the header Authorization"), "{reply}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slow_and_idle_clients_are_cut_off_while_healthy_ones_are_answered() {
     let brief = Duration::from_millis(500);
-    let timeouts = Timeouts { head: brief, body_stall: brief, body: 4 * brief, ..Timeouts::default() };
+    let timeouts =
+        Timeouts { head: brief, body_stall: brief, body: 4 * brief, ..Timeouts::default() };
     let (address, _server) = serve(timeouts, Capacity::default()).await;
     let (_, png) = picture(64, 64, 1);
     let body = score_body(&[(&png, "a")]).to_string();
@@ -183,7 +224,10 @@ async fn slow_and_idle_clients_are_cut_off_while_healthy_ones_are_answered() {
         match kind {
             2 => {
                 assert_eq!(status(&reply), 503, "{reply}");
-                assert!(reply.contains("the body arrived too slowly: nothing came for too long"), "{reply}");
+                assert!(
+                    reply.contains("the body arrived too slowly: nothing came for too long"),
+                    "{reply}"
+                );
             }
             _ => assert!(!reply.contains(" 200 "), "{reply}"),
         }
@@ -215,7 +259,8 @@ async fn a_client_that_stops_reading_is_cut_off_and_frees_its_place() {
 async fn a_client_that_closes_its_connection_stops_the_model() {
     let config = ServerConfig { access: Access::Open, ..ServerConfig::default() };
     let server = TestServer::with(config, Duration::from_secs(60)).await;
-    let listening = Server::bind(([127, 0, 0, 1], 0).into(), server.state.clone(), None).await.unwrap();
+    let listening =
+        Server::bind(([127, 0, 0, 1], 0).into(), server.state.clone(), None).await.unwrap();
     let address = listening.address();
     tokio::spawn(listening.run(std::future::pending()));
     let (_, png) = picture(8, 8, 1);

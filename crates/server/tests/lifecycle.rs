@@ -5,7 +5,7 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ struct Process {
 
 /// Starts the example server, which cargo builds beside the tests.
 fn start(state: &Path, arguments: &[&str]) -> Process {
-    let mut program = PathBuf::from(std::env::current_exe().unwrap());
+    let mut program = std::env::current_exe().unwrap();
     program.pop();
     program.pop();
     program.push("examples/stub");
@@ -45,7 +45,8 @@ fn start(state: &Path, arguments: &[&str]) -> Process {
 
 impl Process {
     fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        let status =
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 }
@@ -60,13 +61,16 @@ fn exchange(address: &str, method: &str, path: &str, body: &str) -> Option<Strin
         body.len()
     );
     let mut reply = String::new();
-    let exchanged = stream.write_all(head.as_bytes()).and_then(|()| stream.read_to_string(&mut reply));
+    let exchanged =
+        stream.write_all(head.as_bytes()).and_then(|()| stream.read_to_string(&mut reply));
     Some(if exchanged.is_err() { "lost".to_owned() } else { reply })
 }
 
 fn wait_ready(address: &str) {
     let started = Instant::now();
-    while !exchange(address, "GET", "/ready", "").is_some_and(|reply| reply.starts_with("HTTP/1.1 200")) {
+    while !exchange(address, "GET", "/ready", "")
+        .is_some_and(|reply| reply.starts_with("HTTP/1.1 200"))
+    {
         assert!(started.elapsed() < PATIENCE, "never ready");
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -101,8 +105,17 @@ fn a_stop_under_load_loses_no_accepted_request() {
     });
     assert!(server.child.wait().unwrap().success());
     assert!(replies.len() > 100, "{}", replies.len());
-    let bad: Vec<_> = replies.iter().filter(|reply| !reply.starts_with("HTTP/1.1 200") || !reply.ends_with("]\r\n0\r\n\r\n")).collect();
-    assert!(bad.is_empty(), "{} of {} lost, such as {:?}", bad.len(), replies.len(), bad[0].get(..200));
+    let bad: Vec<_> = replies
+        .iter()
+        .filter(|reply| !reply.starts_with("HTTP/1.1 200") || !reply.ends_with("]\r\n0\r\n\r\n"))
+        .collect();
+    assert!(
+        bad.is_empty(),
+        "{} of {} lost, such as {:?}",
+        bad.len(),
+        replies.len(),
+        bad[0].get(..200)
+    );
 }
 
 #[test]
@@ -124,7 +137,12 @@ fn after_a_kill_the_state_is_whole_and_the_server_ready() {
             let mut last = 0;
             for change in round * 1000 + 1.. {
                 let put = json!({"tags": {"change": change}, "properties": {"traffic": {"default": 100}}}).to_string();
-                let reply = exchange(&address, "PUT", &format!("{workspace}/onlineEndpoints/medparse"), &put);
+                let reply = exchange(
+                    &address,
+                    "PUT",
+                    &format!("{workspace}/onlineEndpoints/medparse"),
+                    &put,
+                );
                 if !reply.is_some_and(|reply| reply.starts_with("HTTP/1.1 200")) {
                     break;
                 }

@@ -24,7 +24,10 @@ fn config(slots: usize, waiting: usize) -> ServerConfig {
 fn request(rows: usize) -> Request<Body> {
     let (_, png) = picture(8, 8, 1);
     let body = score_body(&vec![(png.as_str(), "cell"); rows]).to_string();
-    Request::post("/score").header("content-type", "application/json").body(Body::from(body)).unwrap()
+    Request::post("/score")
+        .header("content-type", "application/json")
+        .body(Body::from(body))
+        .unwrap()
 }
 
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -49,7 +52,10 @@ async fn more_requests_than_places_are_told_when_to_come_back() {
         let reply = reply.await.unwrap();
         if reply.status == 429 {
             assert_eq!(reply.header("retry-after"), Some("1"));
-            assert_eq!(reply.sentence(429, "TooManyRequests"), "every place in the queue is taken; try again in 1 s");
+            assert_eq!(
+                reply.sentence(429, "TooManyRequests"),
+                "every place in the queue is taken; try again in 1 s"
+            );
         }
         statuses.push(reply.status.as_u16());
     }
@@ -90,7 +96,8 @@ async fn a_reply_that_nobody_reads_stops_the_rows_behind_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_takes_too_long_is_given_up() {
     let timeouts = Timeouts { row: Duration::from_millis(100), ..Timeouts::default() };
-    let server = TestServer::with(ServerConfig { timeouts, ..config(1, 4) }, Duration::from_secs(30)).await;
+    let server =
+        TestServer::with(ServerConfig { timeouts, ..config(1, 4) }, Duration::from_secs(30)).await;
     let stub = server.stub();
     let started = Instant::now();
     let reply = server.send(request(1)).await;
@@ -133,7 +140,10 @@ async fn masks_beyond_the_limit_are_refused_before_the_model_is_asked() {
     let server = TestServer::with(ServerConfig { limits, ..config(1, 4) }, Duration::ZERO).await;
     let (_, png) = picture(80, 60, 4);
     assert_eq!(server.post("/score", score_body(&[(&png, "a & b")])).await.status, 200);
-    let sentence = server.post("/score", score_body(&[(&png, "a & b & c")])).await.sentence(413, "MasksTooLarge");
+    let sentence = server
+        .post("/score", score_body(&[(&png, "a & b & c")]))
+        .await
+        .sentence(413, "MasksTooLarge");
     let expected = "row 0, column \"image\" (input_data.data[0][0]): 3 masks of 80×60 pixels are more than the 10000 \
                     pixels accepted for one row";
     assert_eq!(sentence, expected);

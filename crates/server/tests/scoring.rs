@@ -101,7 +101,8 @@ async fn every_endpoint_is_scored_by_its_name() {
     let (_, png) = picture(4, 4, 1);
     let body = score_body(&[(&png, "cell")]);
     assert_eq!(server.post("/endpoints/medparse/score", &body).await.status, 200);
-    let sentence = server.post("/endpoints/other/score", &body).await.sentence(404, "EndpointNotFound");
+    let sentence =
+        server.post("/endpoints/other/score", &body).await.sentence(404, "EndpointNotFound");
     assert_eq!(sentence, "there is no endpoint named \"other\"");
 }
 
@@ -111,7 +112,10 @@ async fn a_header_picks_the_deployment() {
     let (_, png) = picture(4, 4, 1);
     let body = score_body(&[(&png, "cell")]).to_string().into_bytes();
     let header = |name| [("azureml-model-deployment", name)];
-    assert_eq!(server.call(Method::POST, "/score", &header("default"), body.clone()).await.status, 200);
+    assert_eq!(
+        server.call(Method::POST, "/score", &header("default"), body.clone()).await.status,
+        200
+    );
     let reply = server.call(Method::POST, "/score", &header("blue"), body).await;
     let sentence = reply.sentence(404, "DeploymentNotFound");
     assert_eq!(sentence, "the endpoint \"medparse\" has no deployment named \"blue\"");
@@ -122,20 +126,54 @@ async fn refusals_have_a_status_and_name_row_and_column() {
     let server = TestServer::open().await;
     let (_, png) = picture(4, 4, 1);
     let ok = png.as_str();
-    let truncated = base64_simd::STANDARD.encode_to_string(
-        &base64_simd::STANDARD.decode_to_vec(&png).unwrap()[..60],
-    );
+    let truncated = base64_simd::STANDARD
+        .encode_to_string(&base64_simd::STANDARD.decode_to_vec(&png).unwrap()[..60]);
     let dicom = base64_simd::STANDARD.encode_to_string([&[0u8; 128][..], b"DICM"].concat());
     let cases: [(Value, u16, &str, &str); 9] = [
         (json!([]), 400, "InvalidRequest", "the body must be a JSON object"),
-        (score_body(&[(ok, "a"), ("a*b", "a")]), 422, "InvalidBase64", "row 1, column \"image\" (input_data.data[1][0]): the picture is not base64: character 1"),
-        (score_body(&[(ok, "a"), (ok, "a & & b")]), 422, "InvalidText", "row 1, column \"text\" (input_data.data[1][1]): sentence 2 of 3 is empty"),
-        (score_body(&[(ok, "a"), (&truncated, "a")]), 422, "InvalidImage", "row 1, column \"image\" (input_data.data[1][0]): the PNG is truncated"),
-        (score_body(&[("aGVsbG8=", "a")]), 422, "InvalidImage", "row 0, column \"image\" (input_data.data[0][0]): not a picture that can be read"),
-        (score_body(&[(&dicom, "a")]), 422, "InvalidImage", "row 0, column \"image\" (input_data.data[0][0])"),
-        (score_body(&[(ok, &vec!["a"; 10_000].join("&"))]), 413, "TextTooLong", "row 0, column \"text\" (input_data.data[0][1]): the text has 10000 sentences"),
+        (
+            score_body(&[(ok, "a"), ("a*b", "a")]),
+            422,
+            "InvalidBase64",
+            "row 1, column \"image\" (input_data.data[1][0]): the picture is not base64: character 1",
+        ),
+        (
+            score_body(&[(ok, "a"), (ok, "a & & b")]),
+            422,
+            "InvalidText",
+            "row 1, column \"text\" (input_data.data[1][1]): sentence 2 of 3 is empty",
+        ),
+        (
+            score_body(&[(ok, "a"), (&truncated, "a")]),
+            422,
+            "InvalidImage",
+            "row 1, column \"image\" (input_data.data[1][0]): the PNG is truncated",
+        ),
+        (
+            score_body(&[("aGVsbG8=", "a")]),
+            422,
+            "InvalidImage",
+            "row 0, column \"image\" (input_data.data[0][0]): not a picture that can be read",
+        ),
+        (
+            score_body(&[(&dicom, "a")]),
+            422,
+            "InvalidImage",
+            "row 0, column \"image\" (input_data.data[0][0])",
+        ),
+        (
+            score_body(&[(ok, &vec!["a"; 10_000].join("&"))]),
+            413,
+            "TextTooLong",
+            "row 0, column \"text\" (input_data.data[0][1]): the text has 10000 sentences",
+        ),
         (score_body(&vec![(ok, "a"); 257]), 413, "TooManyRows", "the request has 257 rows"),
-        (json!({"input_data": {"columns": ["image", "prompt"], "data": []}}), 400, "InvalidColumns", "input_data.columns must name"),
+        (
+            json!({"input_data": {"columns": ["image", "prompt"], "data": []}}),
+            400,
+            "InvalidColumns",
+            "input_data.columns must name",
+        ),
     ];
     for (body, status, code, start) in cases {
         let reply = server.post("/score", &body).await;
@@ -159,14 +197,23 @@ async fn failures_of_the_model_are_not_shown() {
     let server = TestServer::open().await;
     let (_, png) = picture(4, 4, 1);
     for prompt in ["fail", "panic"] {
-        let sentence = server.post("/score", score_body(&[(&png, prompt)])).await.sentence(500, "ModelFailed");
-        assert_eq!(sentence, "the model failed on row 0; the server's log says why under this request's id");
+        let sentence =
+            server.post("/score", score_body(&[(&png, prompt)])).await.sentence(500, "ModelFailed");
+        assert_eq!(
+            sentence,
+            "the model failed on row 0; the server's log says why under this request's id"
+        );
     }
-    let sentence = server.post("/score", score_body(&[(&png, "unusable")])).await.sentence(422, "InvalidRow");
+    let sentence =
+        server.post("/score", score_body(&[(&png, "unusable")])).await.sentence(422, "InvalidRow");
     assert_eq!(sentence, "row 0: the picture is no use");
     // A later row that fails breaks the transfer off; the rows before it have been sent.
     let reply = server.post("/score", score_body(&[(&png, "a"), (&png, "fail")])).await;
-    assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 0), "the collected body is an error");
+    assert_eq!(
+        (reply.status.as_u16(), reply.body.len()),
+        (200, 0),
+        "the collected body is an error"
+    );
     assert_eq!(server.post("/score", score_body(&[(&png, "a")])).await.status, 200);
 }
 
@@ -177,7 +224,8 @@ async fn a_sentence_that_is_cut_is_answered_with_a_warning() {
     let long = format!("cell & {}", vec!["word"; 100].join(" "));
     let reply = server.post("/score", score_body(&[(&png, "a"), (&png, &long)])).await;
     assert_eq!(reply.status, 200);
-    let warning = "TextTruncated: row 1, sentence 2: longer than 77 tokens and cut as the reference cuts it";
+    let warning =
+        "TextTruncated: row 1, sentence 2: longer than 77 tokens and cut as the reference cuts it";
     assert_eq!(reply.header("x-medparse-warning"), Some(warning));
     assert_eq!(server.post("/score", DOCUMENTED).await.header("x-medparse-warning"), None);
 }
@@ -185,7 +233,8 @@ async fn a_sentence_that_is_cut_is_answered_with_a_warning() {
 #[tokio::test]
 async fn ids_are_echoed_or_made_and_bounded() {
     let server = TestServer::open().await;
-    let reply = server.call(Method::GET, "/", &[("x-ms-client-request-id", "mine")], Vec::new()).await;
+    let reply =
+        server.call(Method::GET, "/", &[("x-ms-client-request-id", "mine")], Vec::new()).await;
     for name in ["x-request-id", "x-ms-request-id", "x-ms-client-request-id"] {
         assert_eq!(reply.header(name), Some("mine"), "{name}");
     }
@@ -197,7 +246,10 @@ async fn ids_are_echoed_or_made_and_bounded() {
         let long = "a".repeat(101);
         let reply = server.call(Method::GET, "/", &[(name, &long)], Vec::new()).await;
         let sentence = reply.sentence(431, "RequestIdTooLong");
-        assert_eq!(sentence, format!("the header {name} has 101 characters; at most 100 are accepted"));
+        assert_eq!(
+            sentence,
+            format!("the header {name} has 101 characters; at most 100 are accepted")
+        );
         let reply = server.call(Method::GET, "/", &[(name, &long[..100])], Vec::new()).await;
         assert_eq!(reply.status, 200);
     }
@@ -222,13 +274,24 @@ async fn replies_are_compressed_when_asked() {
     let body = score_body(&[(&png, "cell & nucleus")]).to_string().into_bytes();
     let plain = server.call(Method::POST, "/score", &[], body.clone()).await;
     assert_eq!(plain.header("content-encoding"), None);
-    for (accepted, encoding) in [("gzip", "gzip"), ("br", "br"), ("zstd", "zstd"), ("gzip;q=0.5, zstd;q=0.1", "gzip")] {
-        let reply = server.call(Method::POST, "/score", &[("accept-encoding", accepted)], body.clone()).await;
+    for (accepted, encoding) in
+        [("gzip", "gzip"), ("br", "br"), ("zstd", "zstd"), ("gzip;q=0.5, zstd;q=0.1", "gzip")]
+    {
+        let reply = server
+            .call(Method::POST, "/score", &[("accept-encoding", accepted)], body.clone())
+            .await;
         assert_eq!(reply.header("content-encoding"), Some(encoding));
-        assert!(reply.body.len() * 10 < plain.body.len(), "{encoding}: {} of {}", reply.body.len(), plain.body.len());
+        assert!(
+            reply.body.len() * 10 < plain.body.len(),
+            "{encoding}: {} of {}",
+            reply.body.len(),
+            plain.body.len()
+        );
         assert_eq!(unzip(encoding, &reply.body), plain.body);
     }
-    let reply = server.call(Method::POST, "/score", &[("accept-encoding", "gzip, deflate, br")], body).await;
+    let reply = server
+        .call(Method::POST, "/score", &[("accept-encoding", "gzip, deflate, br")], body)
+        .await;
     assert!(reply.header("content-encoding").is_some());
 }
 
@@ -246,12 +309,17 @@ async fn gzip_bodies_are_read_within_the_limit_of_what_they_unfold_to() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let bomb = gzip(&vec![b' '; 40 << 20]);
     assert!(bomb.len() < 300_000);
-    let sentence = server.call(Method::POST, "/score", &headers, bomb).await.sentence(413, "BodyTooLarge");
+    let sentence =
+        server.call(Method::POST, "/score", &headers, bomb).await.sentence(413, "BodyTooLarge");
     assert!(sentence.starts_with("the body is larger than 33554432 bytes"), "{sentence}");
     let broken = &gzip(DOCUMENTED.as_bytes())[..100];
-    let sentence = server.call(Method::POST, "/score", &headers, broken.into()).await.sentence(400, "InvalidBody");
+    let sentence = server
+        .call(Method::POST, "/score", &headers, broken.into())
+        .await
+        .sentence(400, "InvalidBody");
     assert_eq!(sentence, "the body broke off or is not valid gzip");
-    let reply = server.call(Method::POST, "/score", &[("content-encoding", "br")], vec![0; 9]).await;
+    let reply =
+        server.call(Method::POST, "/score", &[("content-encoding", "br")], vec![0; 9]).await;
     assert_eq!(reply.header("accept-encoding"), Some("gzip"));
     reply.sentence(415, "UnsupportedMediaType");
 }
@@ -267,7 +335,9 @@ async fn other_content_types_are_refused() {
         ("multipart/form-data; boundary=x", 415),
         ("image/png", 415),
     ] {
-        let reply = server.call(Method::POST, "/score", &[("content-type", content_type)], DOCUMENTED.into()).await;
+        let reply = server
+            .call(Method::POST, "/score", &[("content-type", content_type)], DOCUMENTED.into())
+            .await;
         assert_eq!(reply.status.as_u16(), status, "{content_type}");
     }
 }
@@ -277,19 +347,28 @@ async fn unknown_routes_and_methods_answer_in_the_contract_s_shape() {
     let server = TestServer::open().await;
     let sentence = server.get("/nothing").await.sentence(404, "RouteNotFound");
     assert_eq!(sentence, "/nothing is not served here; the routes are listed at /swagger.json");
-    let sentence = server.call(Method::DELETE, "/score", &[], Vec::new()).await.sentence(405, "MethodNotAllowed");
+    let sentence = server
+        .call(Method::DELETE, "/score", &[], Vec::new())
+        .await
+        .sentence(405, "MethodNotAllowed");
     assert_eq!(sentence, "this path does not answer DELETE");
 }
 
 #[tokio::test]
 async fn health_follows_the_model() {
     let server = TestServer::empty(
-        medparse_server::ServerConfig { access: medparse_server::Access::Open, ..Default::default() },
+        medparse_server::ServerConfig {
+            access: medparse_server::Access::Open,
+            ..Default::default()
+        },
         std::time::Duration::ZERO,
     );
     assert_eq!(server.get("/").await.text(), "Healthy");
     for path in ["/ready", "/ping", "/health"] {
-        assert_eq!(server.get(path).await.sentence(503, "NotReady"), "no endpoint has been made yet");
+        assert_eq!(
+            server.get(path).await.sentence(503, "NotReady"),
+            "no endpoint has been made yet"
+        );
     }
     assert_eq!(server.get("/v2/health/live").await.json(), json!({"live": true}));
     let reply = server.get("/v2/health/ready").await;
@@ -310,7 +389,9 @@ async fn mlflow_clients_are_answered() {
     let server = TestServer::open().await;
     let (_, png) = picture(16, 16, 1);
     let record = json!({"image": png, "text": "a & b"});
-    let bare: Vec<ScoreRow> = read_score_reply(&server.post("/score", score_body(&[(&png, "a & b")])).await.body).unwrap();
+    let bare: Vec<ScoreRow> =
+        read_score_reply(&server.post("/score", score_body(&[(&png, "a & b")])).await.body)
+            .unwrap();
     for body in [
         json!({"dataframe_split": {"columns": ["text", "image"], "data": [["a & b", png]]}}),
         json!({"dataframe_records": [record]}),
@@ -318,7 +399,8 @@ async fn mlflow_clients_are_answered() {
         json!({"inputs": {"image": [png], "text": ["a & b"]}}),
     ] {
         let reply = server.post("/invocations", &body).await;
-        let predictions: Vec<ScoreRow> = serde_json::from_value(reply.json()["predictions"].clone()).unwrap();
+        let predictions: Vec<ScoreRow> =
+            serde_json::from_value(reply.json()["predictions"].clone()).unwrap();
         assert_eq!(predictions, bare);
     }
     assert_eq!(server.get("/version").await.text(), env!("CARGO_PKG_VERSION"));
@@ -334,12 +416,19 @@ async fn the_inference_protocol_is_answered() {
         {"name": "image", "shape": [2], "datatype": "BYTES", "data": [png, png]},
     ]});
     let bare = server.post("/score", score_body(&[(&png, "a & b"), (&png, "cell")])).await.json();
-    for path in ["/v2/models/default/infer", "/v2/models/medparse/infer", "/v2/models/default/versions/1/infer"] {
+    for path in [
+        "/v2/models/default/infer",
+        "/v2/models/medparse/infer",
+        "/v2/models/default/versions/1/infer",
+    ] {
         let reply = server.post(path, &body).await.json();
         assert_eq!(reply["id"], "42");
         assert_eq!(reply["model_version"], "1");
         let [masks, labels] = [&reply["outputs"][0], &reply["outputs"][1]];
-        assert_eq!((&masks["name"], &labels["name"]), (&json!("image_features"), &json!("text_features")));
+        assert_eq!(
+            (&masks["name"], &labels["name"]),
+            (&json!("image_features"), &json!("text_features"))
+        );
         assert_eq!((&masks["shape"], &labels["datatype"]), (&json!([2]), &json!("BYTES")));
         for row in 0..2 {
             assert_eq!(masks["data"][row], bare[row]["image_features"]);
@@ -360,11 +449,16 @@ async fn the_inference_protocol_is_answered() {
 async fn the_page_s_question_gets_probabilities_and_geometry() {
     let server = TestServer::open().await;
     let (sent, png) = picture(40, 30, 7);
-    let reply = server.post("/api/v1/segment", json!({"image": png, "prompts": ["cell", " nucleus "]})).await;
+    let reply = server
+        .post("/api/v1/segment", json!({"image": png, "prompts": ["cell", " nucleus "]}))
+        .await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let body = reply.json();
     assert_eq!(body["picture"], json!({"width": 40, "height": 30, "spacing_mm": null}));
-    assert_eq!((&body["together"], &body["fit"], &body["precision"]), (&json!("alone"), &json!("stretch"), &json!("f32")));
+    assert_eq!(
+        (&body["together"], &body["fit"], &body["precision"]),
+        (&json!("alone"), &json!("stretch"), &json!("f32"))
+    );
     let prompts = body["prompts"].as_array().unwrap();
     assert_eq!(prompts.len(), 2);
     // Alone: each sentence is the first of its question.
@@ -373,14 +467,18 @@ async fn the_page_s_question_gets_probabilities_and_geometry() {
         assert_eq!(prompt["prompt"], name);
         assert_eq!(prompt["presence"], Value::Null);
         assert_eq!(prompt["area_px"], expected.iter().filter(|&&value| value == 255).count());
-        let values = base64_simd::STANDARD.decode_to_vec(prompt["probabilities"].as_str().unwrap()).unwrap();
+        let values =
+            base64_simd::STANDARD.decode_to_vec(prompt["probabilities"].as_str().unwrap()).unwrap();
         assert_eq!(values, expected.iter().map(|value| value / 2).collect::<Vec<_>>());
     }
     let joint = json!({"image": png, "prompts": ["a", "b"], "together": "joint", "fit": "pad", "probabilities": false});
     let body = server.post("/api/v1/segment", joint).await.json();
     assert_eq!((&body["fit"], &body["timing"]["cached"]), (&json!("pad"), &json!(true)));
     let second = expected_mask(&sent, 1).iter().filter(|&&value| value == 255).count();
-    assert_eq!((&body["prompts"][1]["area_px"], &body["prompts"][1]["probabilities"]), (&json!(second), &Value::Null));
+    assert_eq!(
+        (&body["prompts"][1]["area_px"], &body["prompts"][1]["probabilities"]),
+        (&json!(second), &Value::Null)
+    );
     for (body, status, code) in [
         (json!({"image": png, "prompts": []}), 400, "InvalidRequest"),
         (json!({"image": png, "prompts": ["a", " "]}), 422, "InvalidRow"),

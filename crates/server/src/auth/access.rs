@@ -20,7 +20,12 @@ enum Shown {
     Other(String),
 }
 
-fn shown(state: &AppState, document: &Document, headers: &HeaderMap, now: Timestamp) -> Result<Shown, ApiError> {
+fn shown(
+    state: &AppState,
+    document: &Document,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Shown, ApiError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(Shown::Nothing) };
     let text = value.to_str().unwrap_or_default();
     let Some((scheme, secret)) = text.split_once(' ') else {
@@ -40,7 +45,8 @@ fn shown(state: &AppState, document: &Document, headers: &HeaderMap, now: Timest
     let mut found = None;
     for key in &document.keys {
         let current = key.hash.matches(&hash);
-        let retired = key.retired.as_ref().is_some_and(|old| old.hash.matches(&hash) & (now < old.until));
+        let retired =
+            key.retired.as_ref().is_some_and(|old| old.hash.matches(&hash) & (now < old.until));
         if current | retired {
             found = Some(key);
         }
@@ -52,8 +58,10 @@ fn shown(state: &AppState, document: &Document, headers: &HeaderMap, now: Timest
     })
 }
 
-const NO_KEY: ApiError = ApiError::Unauthorized("this route needs the header Authorization: Bearer KEY");
-const WRONG_KEY: ApiError = ApiError::Unauthorized("the key is not valid; it may have been revoked or rotated");
+const NO_KEY: ApiError =
+    ApiError::Unauthorized("this route needs the header Authorization: Bearer KEY");
+const WRONG_KEY: ApiError =
+    ApiError::Unauthorized("the key is not valid; it may have been revoked or rotated");
 const EXPIRED_KEY: ApiError = ApiError::Unauthorized("the key has expired");
 const EXPIRED_TOKEN: ApiError = ApiError::Unauthorized("the token has expired; get a new one");
 
@@ -72,21 +80,29 @@ pub(crate) fn authorize_score(
         (Shown::Nothing, _) => Err(NO_KEY),
         (Shown::ExpiredKey, _) => Err(EXPIRED_KEY),
         (Shown::ExpiredToken, _) => Err(EXPIRED_TOKEN),
-        (Shown::Token(Audience::Endpoint(nonce)), AuthMode::AmlToken) if nonce == endpoint.nonce => Ok(None),
+        (Shown::Token(Audience::Endpoint(nonce)), AuthMode::AmlToken)
+            if nonce == endpoint.nonce =>
+        {
+            Ok(None)
+        }
         (Shown::Token(audience), AuthMode::AadToken) if audience.is_scoring() => Ok(None),
         (Shown::Token(_), AuthMode::Key) => {
             Err(ApiError::Unauthorized("this endpoint takes keys (auth_mode key), not tokens"))
         }
         (Shown::Token(_), _) => Err(ApiError::Unauthorized("the token is for something else")),
-        (Shown::Granted(_) | Shown::Other(_), AuthMode::AmlToken) => {
-            Err(ApiError::Unauthorized("this endpoint takes its own tokens (auth_mode aml_token), not keys"))
-        }
-        (Shown::Granted(_) | Shown::Other(_), AuthMode::AadToken) => {
-            Err(ApiError::Unauthorized("this endpoint takes identity tokens (auth_mode aad_token), not keys"))
-        }
+        (Shown::Granted(_) | Shown::Other(_), AuthMode::AmlToken) => Err(ApiError::Unauthorized(
+            "this endpoint takes its own tokens (auth_mode aml_token), not keys",
+        )),
+        (Shown::Granted(_) | Shown::Other(_), AuthMode::AadToken) => Err(ApiError::Unauthorized(
+            "this endpoint takes identity tokens (auth_mode aad_token), not keys",
+        )),
         (Shown::Granted(key), AuthMode::Key) => granted_score(&key, name),
         (Shown::Other(secret), AuthMode::Key) => {
-            if is_endpoint_key(state, endpoint, &secret) { Ok(None) } else { Err(WRONG_KEY) }
+            if is_endpoint_key(state, endpoint, &secret) {
+                Ok(None)
+            } else {
+                Err(WRONG_KEY)
+            }
         }
     }
 }
@@ -94,9 +110,10 @@ pub(crate) fn authorize_score(
 fn granted_score(key: &KeyRecord, endpoint: &str) -> Result<Option<String>, ApiError> {
     require(key, Scope::Score)?;
     match &key.endpoint {
-        Some(only) if only != endpoint => {
-            Err(ApiError::Forbidden(format!("the key {} is good for the endpoint {only} only", key.id)))
-        }
+        Some(only) if only != endpoint => Err(ApiError::Forbidden(format!(
+            "the key {} is good for the endpoint {only} only",
+            key.id
+        ))),
         _ => Ok(key.deployment.clone()),
     }
 }
@@ -106,8 +123,9 @@ fn is_endpoint_key(state: &AppState, endpoint: &EndpointRecord, secret: &str) ->
     let hash = hash_key(secret);
     let given = &state.config().given_keys;
     if given.is_empty() {
-        let [primary, secondary] = [KeySlot::Primary, KeySlot::Secondary]
-            .map(|slot| hash_key(endpoint_key(state.store().secret(), endpoint, slot).expose()).matches(&hash));
+        let [primary, secondary] = [KeySlot::Primary, KeySlot::Secondary].map(|slot| {
+            hash_key(endpoint_key(state.store().secret(), endpoint, slot).expose()).matches(&hash)
+        });
         return primary | secondary;
     }
     given.iter().fold(false, |valid, key| valid | hash_key(key.expose()).matches(&hash))
@@ -136,9 +154,14 @@ fn authorize_scope(state: &AppState, headers: &HeaderMap, scope: Scope) -> Resul
         Shown::Token(_) => Err(ApiError::Unauthorized("the token is for something else")),
         Shown::Granted(key) => require(&key, scope),
         Shown::Other(secret) => {
-            let scoring = document.endpoints.values().any(|endpoint| is_endpoint_key(state, endpoint, &secret));
+            let scoring = document
+                .endpoints
+                .values()
+                .any(|endpoint| is_endpoint_key(state, endpoint, &secret));
             if scoring {
-                return Err(ApiError::Forbidden(format!("a scoring key cannot be used here; the scope {scope} is needed")));
+                return Err(ApiError::Forbidden(format!(
+                    "a scoring key cannot be used here; the scope {scope} is needed"
+                )));
             }
             Err(WRONG_KEY)
         }

@@ -11,17 +11,22 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Protects a server that asks nobody for a key from web pages of other origins in a browser on this machine:
 /// `Host` must name this machine (a page whose name was re-pointed here names another), and `Origin`, where a browser
 /// sends one, must be this server.
-pub(crate) async fn guard_loopback(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if state.config().access == Access::Open {
-        if let Err(error) = check(request.headers()) {
-            return error.into_response();
-        }
+pub(crate) async fn guard_loopback(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if state.config().access == Access::Open
+        && let Err(error) = check(request.headers())
+    {
+        return error.into_response();
     }
     next.run(request).await
 }
 
 fn check(headers: &HeaderMap) -> Result<(), ApiError> {
-    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("invalid"));
+    let text =
+        |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("invalid"));
     let host = text(header::HOST);
     if host.is_some_and(|host| !is_loopback(host)) {
         return Err(ApiError::Forbidden(
@@ -34,7 +39,9 @@ fn check(headers: &HeaderMap) -> Result<(), ApiError> {
         Some(authority) != host
     });
     if foreign_origin || text(SEC_FETCH_SITE) == Some("cross-site") {
-        return Err(ApiError::Forbidden("pages of other origins may not call a server that asks for no key".to_owned()));
+        return Err(ApiError::Forbidden(
+            "pages of other origins may not call a server that asks for no key".to_owned(),
+        ));
     }
     Ok(())
 }

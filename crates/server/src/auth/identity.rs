@@ -17,7 +17,10 @@ use crate::{AppState, IdentitySource};
 
 /// The secret that clients show in `X-IDENTITY-HEADER`; the same for the life of the state folder.
 pub(crate) fn identity_header(secret: &MasterSecret) -> SecretText {
-    SecretText::new(format!("mpi_{}", URL_SAFE_NO_PAD.encode_to_string(secret.derive("identity header", &[]))))
+    SecretText::new(format!(
+        "mpi_{}",
+        URL_SAFE_NO_PAD.encode_to_string(secret.derive("identity header", &[]))
+    ))
 }
 
 #[derive(Deserialize)]
@@ -32,19 +35,24 @@ pub(crate) async fn token_route(
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
     if state.config().identity == IdentitySource::Off {
-        return Err(ApiError::NotFound("this server is no identity source; start it with --azure".to_owned()));
+        return Err(ApiError::NotFound(
+            "this server is no identity source; start it with --azure".to_owned(),
+        ));
     }
     let shown = headers.get("x-identity-header").map_or(&b""[..], |value| value.as_bytes());
     let expected = identity_header(state.store().secret());
     if !bool::from(shown.ct_eq(expected.expose().as_bytes())) {
-        return Err(ApiError::Unauthorized("the header X-IDENTITY-HEADER must carry the secret of IDENTITY_HEADER"));
+        return Err(ApiError::Unauthorized(
+            "the header X-IDENTITY-HEADER must carry the secret of IDENTITY_HEADER",
+        ));
     }
     let resource = query.resource.unwrap_or_default();
     let resource = resource.trim_end_matches('/');
     let audience = Audience::Resource(resource.to_owned());
     if !audience.is_management() && !audience.is_scoring() {
         return Err(ApiError::BadRequest(
-            "tokens are handed out for https://management.azure.com and https://ml.azure.com only".to_owned(),
+            "tokens are handed out for https://management.azure.com and https://ml.azure.com only"
+                .to_owned(),
         ));
     }
     let now = Timestamp::now();

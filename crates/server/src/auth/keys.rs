@@ -27,7 +27,11 @@ pub(crate) fn new_key() -> SecretText {
 }
 
 /// A key of an endpoint: computed, never stored.
-pub(crate) fn endpoint_key(secret: &MasterSecret, endpoint: &EndpointRecord, slot: KeySlot) -> SecretText {
+pub(crate) fn endpoint_key(
+    secret: &MasterSecret,
+    endpoint: &EndpointRecord,
+    slot: KeySlot,
+) -> SecretText {
     let generation = endpoint.key_generations[slot.index()].to_string();
     let name = if slot == KeySlot::Primary { "primary" } else { "secondary" };
     let bits = secret.derive("endpoint key", &[&endpoint.nonce, name, &generation]);

@@ -63,7 +63,11 @@ struct Claims {
 }
 
 /// Signs a token for `audience`, valid from `now` for [`ISSUED_FOR`].
-pub(crate) fn issue_token(secret: &MasterSecret, audience: &Audience, now: Timestamp) -> SecretText {
+pub(crate) fn issue_token(
+    secret: &MasterSecret,
+    audience: &Audience,
+    now: Timestamp,
+) -> SecretText {
     let now = now.as_second();
     let claims = Claims {
         iss: "medparse".to_owned(),
@@ -93,14 +97,21 @@ pub(super) enum TokenFault {
 }
 
 /// The audience of a valid token.
-pub(super) fn check_token(secret: &MasterSecret, token: &str, now: Timestamp) -> Result<Audience, TokenFault> {
+pub(super) fn check_token(
+    secret: &MasterSecret,
+    token: &str,
+    now: Timestamp,
+) -> Result<Audience, TokenFault> {
     let (signed, tag) = token.rsplit_once('.').ok_or(TokenFault::Unknown)?;
     let (header, payload) = signed.split_once('.').ok_or(TokenFault::Unknown)?;
-    let decode = |text: &str| URL_SAFE_NO_PAD.decode_to_vec(text.as_bytes()).map_err(|_| TokenFault::Unknown);
+    let decode = |text: &str| {
+        URL_SAFE_NO_PAD.decode_to_vec(text.as_bytes()).map_err(|_| TokenFault::Unknown)
+    };
     if !secret.verify(PURPOSE, &[signed], &decode(tag)?) || decode(header)? != HEADER.as_bytes() {
         return Err(TokenFault::Unknown);
     }
-    let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(|_| TokenFault::Unknown)?;
+    let claims: Claims =
+        serde_json::from_slice(&decode(payload)?).map_err(|_| TokenFault::Unknown)?;
     if now.as_second() >= claims.exp {
         return Err(TokenFault::Expired);
     }
@@ -143,7 +154,10 @@ mod tests {
             let signed = format!("{}.{}", encode(header), encode(claims));
             let tag = URL_SAFE_NO_PAD.encode_to_string(secret.derive(PURPOSE, &[&signed]));
             for token in [format!("{signed}."), format!("{signed}.{tag}")] {
-                assert_eq!(check_token(&secret, &token, Timestamp::UNIX_EPOCH), Err(TokenFault::Unknown));
+                assert_eq!(
+                    check_token(&secret, &token, Timestamp::UNIX_EPOCH),
+                    Err(TokenFault::Unknown)
+                );
             }
         }
     }

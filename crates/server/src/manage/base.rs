@@ -27,7 +27,11 @@ impl FromRequestParts<AppState> for Base {
             Some(Scheme::Https) => "https",
             _ => "http",
         };
-        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:5001");
+        let host = parts
+            .headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or("localhost:5001");
         Ok(Self(format!("{scheme}://{host}")))
     }
 }

@@ -61,14 +61,18 @@ pub(super) async fn token(
     Path(path): Path<EndpointPath>,
 ) -> Result<Json<Value>, ApiError> {
     let document = state.document()?;
-    let endpoint =
-        document.endpoints.get(&path.endpoint).ok_or_else(|| AdminError::NoEndpoint(path.endpoint.clone()))?;
+    let endpoint = document
+        .endpoints
+        .get(&path.endpoint)
+        .ok_or_else(|| AdminError::NoEndpoint(path.endpoint.clone()))?;
     if endpoint.auth_mode != AuthMode::AmlToken {
-        let sentence = format!("the endpoint hands out no tokens: its auth_mode is {}", endpoint.auth_mode);
+        let sentence =
+            format!("the endpoint hands out no tokens: its auth_mode is {}", endpoint.auth_mode);
         return Err(ApiError::BadRequest(sentence));
     }
     let now = Timestamp::now();
-    let token = issue_token(state.store().secret(), &Audience::Endpoint(endpoint.nonce.clone()), now);
+    let token =
+        issue_token(state.store().secret(), &Audience::Endpoint(endpoint.nonce.clone()), now);
     let lifetime = i64::try_from(ISSUED_FOR.as_secs()).unwrap_or(i64::MAX);
     let refresh = now + SignedDuration::from_secs(lifetime / 2);
     Ok(Json(json!({

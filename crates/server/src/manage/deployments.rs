@@ -17,7 +17,7 @@ use crate::runtime::Status;
 use crate::store::{DeploymentRecord, Extra, RequestSettings};
 use crate::{AdminError, AppState};
 
-/// Where clients find how far a long-running change is (RFC 5789 of Azure: "Azure-AsyncOperation").
+/// Where clients of Azure Resource Manager look for how far a long-running change is.
 const ASYNC_OPERATION: &str = "azure-asyncoperation";
 
 #[derive(Deserialize)]
@@ -44,9 +44,11 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let document = state.document()?;
     let name = &path.endpoint;
-    let endpoint = document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.clone()))?;
-    let shown =
-        |(deployment, record): (&String, &DeploymentRecord)| resource::deployment(&state, name, deployment, record);
+    let endpoint =
+        document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.clone()))?;
+    let shown = |(deployment, record): (&String, &DeploymentRecord)| {
+        resource::deployment(&state, name, deployment, record)
+    };
     Ok(Json(resource::list(endpoint.deployments.iter().map(shown).collect())))
 }
 
@@ -70,13 +72,16 @@ pub(super) async fn put(
     let body: Body = read_object(&state, request).await?;
     let spec = spec(&state, body)?;
     let (endpoint, name) = (path.endpoint.clone(), path.deployment.clone());
-    let put = state.change(move |document| put_deployment(document, &endpoint, &name, spec)).await?;
+    let put =
+        state.change(move |document| put_deployment(document, &endpoint, &name, spec)).await?;
     let record = find(&state, &path)?;
     let shown = resource::deployment(&state, &path.endpoint, &path.deployment, &record);
     let status = if put == Put::Created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = (status, Json(shown)).into_response();
-    let (workspace, DeploymentPath { endpoint, deployment }) = (resource::workspace_id(&state), path);
-    let operation = format!("{base}{workspace}/onlineEndpoints/{endpoint}/deployments/{deployment}/status");
+    let (workspace, DeploymentPath { endpoint, deployment }) =
+        (resource::workspace_id(&state), path);
+    let operation =
+        format!("{base}{workspace}/onlineEndpoints/{endpoint}/deployments/{deployment}/status");
     let operation = HeaderValue::from_str(&operation).map_err(|_| ApiError::Internal)?;
     response.headers_mut().insert(ASYNC_OPERATION, operation);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -99,15 +104,20 @@ fn spec(state: &AppState, body: Body) -> Result<DeploymentSpec, ApiError> {
         },
         None => None,
     };
-    let expires_in = variable("MEDPARSE_EXPIRES_IN").map(|text| parse_lifetime(&text)).transpose()?;
-    let timeout = properties.get("requestSettings").and_then(|settings| settings.get("requestTimeout"));
+    let expires_in =
+        variable("MEDPARSE_EXPIRES_IN").map(|text| parse_lifetime(&text)).transpose()?;
+    let timeout =
+        properties.get("requestSettings").and_then(|settings| settings.get("requestTimeout"));
     let members = [("sku", body.sku), ("kind", body.kind), ("identity", body.identity)];
-    let members = members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    let members =
+        members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     Ok(DeploymentSpec {
         model: model_name(&state.runtime().catalog(), model),
         precision: variable("MEDPARSE_PRECISION"),
         threads,
-        request_settings: RequestSettings { timeout_ms: timeout.and_then(Value::as_str).map(millis).transpose()? },
+        request_settings: RequestSettings {
+            timeout_ms: timeout.and_then(Value::as_str).map(millis).transpose()?,
+        },
         expires_in,
         extra: Extra { tags: body.tags.unwrap_or_default(), properties, members },
     })
@@ -116,9 +126,15 @@ fn spec(state: &AppState, body: Body) -> Result<DeploymentSpec, ApiError> {
 /// The milliseconds of an ISO 8601 duration such as `PT1M30S`.
 fn millis(text: &str) -> Result<u64, ApiError> {
     let duration: Result<SignedDuration, _> = text.parse();
-    duration.ok().and_then(|duration| u64::try_from(duration.as_millis()).ok()).filter(|&millis| millis > 0).ok_or_else(
-        || ApiError::BadRequest(format!("requestSettings.requestTimeout {text:?} is not a duration such as PT1M30S")),
-    )
+    duration
+        .ok()
+        .and_then(|duration| u64::try_from(duration.as_millis()).ok())
+        .filter(|&millis| millis > 0)
+        .ok_or_else(|| {
+            ApiError::BadRequest(format!(
+                "requestSettings.requestTimeout {text:?} is not a duration such as PT1M30S"
+            ))
+        })
 }
 
 /// `DELETE onlineEndpoints/{endpoint}/deployments/{deployment}`: done when it answers.
@@ -127,10 +143,13 @@ pub(super) async fn delete(
     Path(path): Path<DeploymentPath>,
 ) -> Result<StatusCode, ApiError> {
     let DeploymentPath { endpoint, deployment } = path;
-    let deleted = state.change(move |document| delete_deployment(document, &endpoint, &deployment)).await;
+    let deleted =
+        state.change(move |document| delete_deployment(document, &endpoint, &deployment)).await;
     match deleted {
         Ok(()) => Ok(StatusCode::OK),
-        Err(ApiError::Admin(AdminError::NoEndpoint(_) | AdminError::NoDeployment { .. })) => Ok(StatusCode::NO_CONTENT),
+        Err(ApiError::Admin(AdminError::NoEndpoint(_) | AdminError::NoDeployment { .. })) => {
+            Ok(StatusCode::NO_CONTENT)
+        }
         Err(error) => Err(error),
     }
 }
@@ -144,7 +163,9 @@ pub(super) async fn status(
     let answer = match state.runtime().status(&path.endpoint, &path.deployment) {
         Status::Loading => json!({"status": "InProgress"}),
         Status::Ready => json!({"status": "Succeeded"}),
-        Status::Failed(reason) => json!({"status": "Failed", "error": {"code": "ModelNotLoaded", "message": reason}}),
+        Status::Failed(reason) => {
+            json!({"status": "Failed", "error": {"code": "ModelNotLoaded", "message": reason}})
+        }
     };
     Ok(([(header::RETRY_AFTER, "1")], Json(answer)).into_response())
 }
@@ -168,8 +189,13 @@ pub(super) async fn logs(
 
 fn find(state: &AppState, path: &DeploymentPath) -> Result<DeploymentRecord, ApiError> {
     let document = state.document()?;
-    let endpoint =
-        document.endpoints.get(&path.endpoint).ok_or_else(|| AdminError::NoEndpoint(path.endpoint.clone()))?;
-    let missing = || AdminError::NoDeployment { endpoint: path.endpoint.clone(), name: path.deployment.clone() };
+    let endpoint = document
+        .endpoints
+        .get(&path.endpoint)
+        .ok_or_else(|| AdminError::NoEndpoint(path.endpoint.clone()))?;
+    let missing = || AdminError::NoDeployment {
+        endpoint: path.endpoint.clone(),
+        name: path.deployment.clone(),
+    };
     Ok(endpoint.deployments.get(&path.deployment).cloned().ok_or_else(missing)?)
 }

@@ -31,9 +31,16 @@ struct Body {
 }
 
 /// `GET onlineEndpoints`.
-pub(super) async fn list(State(state): State<AppState>, Base(base): Base) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Base(base): Base,
+) -> Result<Json<Value>, ApiError> {
     let document = state.document()?;
-    let items = document.endpoints.keys().map(|name| shown(&state, &base, name)).collect::<Result<_, _>>()?;
+    let items = document
+        .endpoints
+        .keys()
+        .map(|name| shown(&state, &base, name))
+        .collect::<Result<_, _>>()?;
     Ok(Json(resource::list(items)))
 }
 
@@ -48,7 +55,8 @@ pub(super) async fn show(
 
 fn shown(state: &AppState, base: &str, name: &str) -> Result<Value, ApiError> {
     let document = state.document()?;
-    let record = document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.to_owned()))?;
+    let record =
+        document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.to_owned()))?;
     let is_default = document.default_endpoint.as_deref() == Some(name);
     Ok(resource::endpoint(state, base, name, record, is_default))
 }
@@ -66,7 +74,8 @@ pub(super) async fn put(
     // Keys are never written down, not even those that a client would choose.
     properties.remove("keys");
     let members = [("identity", body.identity), ("kind", body.kind), ("sku", body.sku)];
-    let members = members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    let members =
+        members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     spec.extra = Some(Extra { tags: body.tags.unwrap_or_default(), properties, members });
     change(&state, &base, path.endpoint, spec).await
 }
@@ -82,7 +91,8 @@ pub(super) async fn patch(
     let mut spec = spec(&body)?;
     let document = state.document()?;
     let name = &path.endpoint;
-    let record = document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.clone()))?;
+    let record =
+        document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.clone()))?;
     let mut extra = record.extra.clone();
     if let Some(tags) = body.tags {
         extra.tags = tags;
@@ -107,9 +117,13 @@ async fn change(
 }
 
 fn spec(body: &Body) -> Result<EndpointSpec, ApiError> {
-    let text = |key: &str| body.properties.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let text = |key: &str| {
+        body.properties.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
+    };
     let auth_mode = match text("authMode") {
-        Some(name) => Some(AuthMode::from_name(name).ok_or_else(|| AdminError::AuthMode(name.to_owned()))?),
+        Some(name) => {
+            Some(AuthMode::from_name(name).ok_or_else(|| AdminError::AuthMode(name.to_owned()))?)
+        }
         None => None,
     };
     Ok(EndpointSpec {
@@ -124,7 +138,9 @@ fn shares(body: &Body, key: &str) -> Result<Option<BTreeMap<String, u8>>, ApiErr
     match body.properties.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => serde_json::from_value(value.clone()).map(Some).map_err(|_| {
-            ApiError::BadRequest(format!("properties.{key} must map deployments to whole percentages from 0 to 100"))
+            ApiError::BadRequest(format!(
+                "properties.{key} must map deployments to whole percentages from 0 to 100"
+            ))
         }),
     }
 }

@@ -60,7 +60,10 @@ pub(super) async fn grant(
 }
 
 /// `DELETE /api/v1/keys/{id}`: the key fails on the next request.
-pub(super) async fn revoke(State(state): State<AppState>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn revoke(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
     state.change(move |document| revoke_key(document, &id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -78,7 +81,8 @@ pub(super) async fn rotate(
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     let asked: Rotate = read_object(&state, request).await?;
-    let grace = asked.grace.as_deref().map(parse_lifetime).transpose()?.unwrap_or(SignedDuration::ZERO);
+    let grace =
+        asked.grace.as_deref().map(parse_lifetime).transpose()?.unwrap_or(SignedDuration::ZERO);
     let target = id.clone();
     let key = state.change(move |document| rotate_key(document, &target, grace)).await?;
     Ok(Json(json!({ "id": id, "key": key.expose() })))

@@ -17,14 +17,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 
 pub(crate) use base::Scheme;
+pub(crate) use models::model_name;
 
 use crate::AppState;
 use crate::auth::authorize_manage;
 use crate::errors::ApiError;
 
 /// Where Azure keeps the resources of a workspace.
-const WORKSPACE: &str =
-    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{workspace}";
+const WORKSPACE: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{workspace}";
 
 /// The routes, each behind the scope `manage`.
 pub(crate) fn routes(state: &AppState) -> Router<AppState> {
@@ -34,18 +34,30 @@ pub(crate) fn routes(state: &AppState) -> Router<AppState> {
         .route(&at("/onlineEndpoints"), get(endpoints::list))
         .route(
             &at("/onlineEndpoints/{endpoint}"),
-            get(endpoints::show).put(endpoints::put).patch(endpoints::patch).delete(endpoints::delete),
+            get(endpoints::show)
+                .put(endpoints::put)
+                .patch(endpoints::patch)
+                .delete(endpoints::delete),
         )
         .route(&at("/onlineEndpoints/{endpoint}/listKeys"), post(credentials::list_keys))
-        .route(&at("/onlineEndpoints/{endpoint}/regenerateKeys"), post(credentials::regenerate_keys))
+        .route(
+            &at("/onlineEndpoints/{endpoint}/regenerateKeys"),
+            post(credentials::regenerate_keys),
+        )
         .route(&at("/onlineEndpoints/{endpoint}/token"), post(credentials::token))
         .route(&at("/onlineEndpoints/{endpoint}/deployments"), get(deployments::list))
         .route(
             &at("/onlineEndpoints/{endpoint}/deployments/{deployment}"),
             get(deployments::show).put(deployments::put).delete(deployments::delete),
         )
-        .route(&at("/onlineEndpoints/{endpoint}/deployments/{deployment}/getLogs"), post(deployments::logs))
-        .route(&at("/onlineEndpoints/{endpoint}/deployments/{deployment}/status"), get(deployments::status))
+        .route(
+            &at("/onlineEndpoints/{endpoint}/deployments/{deployment}/getLogs"),
+            post(deployments::logs),
+        )
+        .route(
+            &at("/onlineEndpoints/{endpoint}/deployments/{deployment}/status"),
+            get(deployments::status),
+        )
         .route(&at("/models"), get(models::list))
         .route(&at("/models/{model}"), get(models::show))
         .route(&at("/models/{model}/versions"), get(models::versions))
@@ -58,7 +70,12 @@ pub(crate) fn routes(state: &AppState) -> Router<AppState> {
 }
 
 /// Lets managers pass who name this server's workspace.
-async fn check(State(state): State<AppState>, params: RawPathParams, request: Request, next: Next) -> Response {
+async fn check(
+    State(state): State<AppState>,
+    params: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Response {
     if let Err(error) = authorize_manage(&state, request.headers()) {
         return error.into_response();
     }

@@ -47,12 +47,20 @@ pub(super) async fn version(
 fn find(state: &AppState, path: &ModelPath) -> Result<CatalogEntry, ApiError> {
     let catalog = state.runtime().catalog();
     let fits = |entry: &&CatalogEntry| {
-        entry.name == path.model && path.version.as_ref().is_none_or(|version| *version == entry.version)
+        entry.name == path.model
+            && path.version.as_ref().is_none_or(|version| *version == entry.version)
     };
     catalog.iter().find(fits).cloned().ok_or_else(|| {
-        let installed: Vec<_> = catalog.iter().map(|entry| format!("{}:{}", entry.name, entry.version)).collect();
-        let asked = path.version.as_ref().map_or_else(|| path.model.clone(), |v| format!("{}:{v}", path.model));
-        ApiError::NotFound(format!("the model {asked} is not installed here; installed are {}", installed.join(", ")))
+        let installed: Vec<_> =
+            catalog.iter().map(|entry| format!("{}:{}", entry.name, entry.version)).collect();
+        let asked = path
+            .version
+            .as_ref()
+            .map_or_else(|| path.model.clone(), |v| format!("{}:{v}", path.model));
+        ApiError::NotFound(format!(
+            "the model {asked} is not installed here; installed are {}",
+            installed.join(", ")
+        ))
     })
 }
 
@@ -93,12 +101,16 @@ fn versioned(state: &AppState, entry: &CatalogEntry) -> Value {
 ///
 /// The registry's own MedImageParse stands for the server's first model, so that a deployment notebook runs as it
 /// stands.
-pub(super) fn model_name(catalog: &[CatalogEntry], reference: &str) -> String {
-    let is_id = reference.starts_with("azureml:") || reference.to_ascii_lowercase().starts_with("/subscriptions/");
-    let mut parts = reference.split('/').skip_while(|part| !part.eq_ignore_ascii_case("models")).skip(1);
+pub(crate) fn model_name(catalog: &[CatalogEntry], reference: &str) -> String {
+    let is_id = reference.starts_with("azureml:")
+        || reference.to_ascii_lowercase().starts_with("/subscriptions/");
+    let mut parts =
+        reference.split('/').skip_while(|part| !part.eq_ignore_ascii_case("models")).skip(1);
     let name = match parts.next() {
         Some(name) if is_id => name,
-        _ => reference.strip_prefix("azureml:").map_or(reference, |rest| rest.split(':').next().unwrap_or(rest)),
+        _ => reference
+            .strip_prefix("azureml:")
+            .map_or(reference, |rest| rest.split(':').next().unwrap_or(rest)),
     };
     match catalog.first() {
         Some(first) if name.eq_ignore_ascii_case("MedImageParse") => first.name.clone(),
@@ -112,11 +124,18 @@ mod tests {
 
     #[test]
     fn azure_ids_stand_for_installed_models() {
-        let catalog = [CatalogEntry { name: "bundled".into(), version: "1".into(), description: String::new() }];
+        let catalog = [CatalogEntry {
+            name: "bundled".into(),
+            version: "1".into(),
+            description: String::new(),
+        }];
         for (reference, name) in [
             ("azureml://registries/azureml/models/MedImageParse/versions/5", "bundled"),
             ("azureml://registries/azureml/models/MedImageParse/labels/latest", "bundled"),
-            ("/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w/models/mine/versions/2", "mine"),
+            (
+                "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w/models/mine/versions/2",
+                "mine",
+            ),
             ("azureml:mine:2", "mine"),
             ("bundled", "bundled"),
             ("/data/models/best.safetensors", "/data/models/best.safetensors"),

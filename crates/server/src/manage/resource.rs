@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::AppState;
-use crate::store::{DeploymentRecord, EndpointRecord};
 use crate::runtime::Status;
+use crate::store::{DeploymentRecord, EndpointRecord};
 
 /// The region that resources of this server name.
 pub(super) const LOCATION: &str = "local";
@@ -32,8 +32,15 @@ fn system_data(created: Timestamp, modified: Timestamp) -> Value {
 }
 
 /// An endpoint as a resource.
-pub(super) fn endpoint(state: &AppState, base: &str, name: &str, record: &EndpointRecord, is_default: bool) -> Value {
-    let scoring = if is_default { format!("{base}/score") } else { format!("{base}/endpoints/{name}/score") };
+pub(super) fn endpoint(
+    state: &AppState,
+    base: &str,
+    name: &str,
+    record: &EndpointRecord,
+    is_default: bool,
+) -> Value {
+    let scoring =
+        if is_default { format!("{base}/score") } else { format!("{base}/endpoints/{name}/score") };
     let mut properties = record.extra.properties.clone();
     let own = json!({
         "authMode": record.auth_mode.rest_name(),
@@ -63,7 +70,12 @@ pub(super) fn endpoint(state: &AppState, base: &str, name: &str, record: &Endpoi
 }
 
 /// A deployment as a resource.
-pub(super) fn deployment(state: &AppState, endpoint: &str, name: &str, record: &DeploymentRecord) -> Value {
+pub(super) fn deployment(
+    state: &AppState,
+    endpoint: &str,
+    name: &str,
+    record: &DeploymentRecord,
+) -> Value {
     let mut properties = record.extra.properties.clone();
     let status = state.runtime().status(endpoint, name);
     merge(&mut properties, json!({ "provisioningState": provisioning_state(&status, record) }));
@@ -79,7 +91,9 @@ pub(super) fn deployment(state: &AppState, endpoint: &str, name: &str, record: &
             properties.insert(key.to_owned(), default);
         }
     }
-    if let (Some(expires), Some(Value::Object(inner))) = (record.expires, properties.get_mut("properties")) {
+    if let (Some(expires), Some(Value::Object(inner))) =
+        (record.expires, properties.get_mut("properties"))
+    {
         inner.insert("medparse.expires".to_owned(), json!(expires.to_string()));
     }
     let mut resource = record.extra.members.clone();

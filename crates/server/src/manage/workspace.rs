@@ -30,7 +30,11 @@ pub(super) async fn show(State(state): State<AppState>) -> Json<Value> {
 /// What a workspace in Azure has and this server has not.
 pub(super) async fn offline(request: Request) -> ApiError {
     let path = request.uri().path();
-    let rest = path.split("/workspaces/").nth(1).and_then(|rest| rest.split_once('/')).map_or("", |(_, rest)| rest);
+    let rest = path
+        .split("/workspaces/")
+        .nth(1)
+        .and_then(|rest| rest.split_once('/'))
+        .map_or("", |(_, rest)| rest);
     let kind = rest.split('/').next().unwrap_or_default();
     let instead = match kind {
         "datastores" | "codes" | "environments" => {

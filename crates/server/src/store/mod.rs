@@ -16,7 +16,8 @@ use std::time::SystemTime;
 use thiserror::Error;
 
 pub use records::{
-    AuthMode, DeploymentRecord, Document, EndpointRecord, Extra, KeyHash, KeyRecord, RequestSettings, RetiredKey, Scope,
+    AuthMode, DeploymentRecord, Document, EndpointRecord, Extra, KeyHash, KeyRecord,
+    RequestSettings, RetiredKey, Scope,
 };
 
 use crate::auth::MasterSecret;
@@ -122,7 +123,10 @@ impl Store {
     ///
     /// # Errors
     /// The change's own, or that the state cannot be read or written.
-    pub fn update<T, E: From<StoreError>>(&self, change: impl FnOnce(&mut Document) -> Result<T, E>) -> Result<T, E> {
+    pub fn update<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&mut Document) -> Result<T, E>,
+    ) -> Result<T, E> {
         let _lock = self.lock()?;
         let mut document = Document::clone(&*self.read()?);
         let outcome = change(&mut document)?;
@@ -154,8 +158,9 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Document::default()),
             Err(source) => return Err(StoreError::Io { action: "read", path, source }),
         };
-        let document: Document = serde_json::from_slice(&text)
-            .map_err(|error| StoreError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        let document: Document = serde_json::from_slice(&text).map_err(|error| {
+            StoreError::Damaged { path: path.clone(), reason: error.to_string() }
+        })?;
         if document.format > Document::FORMAT {
             return Err(StoreError::Newer { path, found: document.format });
         }
@@ -165,7 +170,12 @@ impl Store {
     fn lock(&self) -> Result<File, StoreError> {
         let path = self.folder.join(LOCK);
         let error = |source| StoreError::Io { action: "lock", path: path.clone(), source };
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(error)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(error)?;
         file.lock().map_err(error)?;
         Ok(file)
     }
@@ -173,7 +183,8 @@ impl Store {
     fn write(&self, document: &Document) -> Result<(), StoreError> {
         let path = self.path();
         let error = |source| StoreError::Io { action: "write", path: path.clone(), source };
-        let mut text = serde_json::to_vec_pretty(document).map_err(|source| error(source.into()))?;
+        let mut text =
+            serde_json::to_vec_pretty(document).map_err(|source| error(source.into()))?;
         text.push(b'\n');
         // tempfile makes files that their owner alone can read.
         let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(error)?;
@@ -228,7 +239,11 @@ fn create_private_folder(folder: &Path) -> Result<(), StoreError> {
 
 #[cfg(not(unix))]
 fn create_private_folder(folder: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(folder).map_err(|source| StoreError::Io { action: "make", path: folder.to_owned(), source })
+    fs::create_dir_all(folder).map_err(|source| StoreError::Io {
+        action: "make",
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 #[cfg(unix)]
@@ -248,7 +263,8 @@ mod tests {
     #[test]
     fn one_process_sees_what_another_wrote() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, other) = (Store::open(folder.path()).unwrap(), Store::open(folder.path()).unwrap());
+        let (one, other) =
+            (Store::open(folder.path()).unwrap(), Store::open(folder.path()).unwrap());
         for revision in 1..20 {
             one.update::<_, StoreError>(|document| {
                 document.default_endpoint = Some(format!("e{revision}"));
@@ -256,7 +272,10 @@ mod tests {
             })
             .unwrap();
             assert_eq!(other.read().unwrap().revision, revision);
-            assert_eq!(other.read().unwrap().default_endpoint.as_deref(), Some(&*format!("e{revision}")));
+            assert_eq!(
+                other.read().unwrap().default_endpoint.as_deref(),
+                Some(&*format!("e{revision}"))
+            );
         }
         assert_eq!(one.secret().derive("x", &["y"]), other.secret().derive("x", &["y"]));
     }
@@ -308,7 +327,8 @@ mod tests {
         let store = Store::open(parent.path().join("state")).unwrap();
         store.update::<_, StoreError>(|_| Ok(())).unwrap();
         for (path, mode) in [("", 0o700), (STATE, 0o600), (SECRET, 0o600)] {
-            let found = fs::metadata(store.folder().join(path)).unwrap().permissions().mode() & 0o777;
+            let found =
+                fs::metadata(store.folder().join(path)).unwrap().permissions().mode() & 0o777;
             assert_eq!(found, mode, "{path}: {found:o}");
         }
     }

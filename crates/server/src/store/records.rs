@@ -245,7 +245,8 @@ impl<'de> Deserialize<'de> for KeyHash {
             return Err(serde::de::Error::custom("a key hash has 64 hexadecimal digits"));
         }
         for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).map_err(serde::de::Error::custom)?;
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16)
+                .map_err(serde::de::Error::custom)?;
         }
         Ok(Self(bytes))
     }

@@ -38,7 +38,8 @@ pub struct Reply {
 impl TestServer {
     /// A server that asks for no keys.
     pub async fn open() -> Self {
-        Self::with(ServerConfig { access: Access::Open, ..ServerConfig::default() }, Duration::ZERO).await
+        Self::with(ServerConfig { access: Access::Open, ..ServerConfig::default() }, Duration::ZERO)
+            .await
     }
 
     /// A server with one deployment that is ready.
@@ -52,7 +53,11 @@ impl TestServer {
                 let spec = DeploymentSpec { model: "bundled".into(), ..Default::default() };
                 put_deployment(document, "medparse", "default", spec)?;
                 let traffic = [("default".to_owned(), 100)].into();
-                put_endpoint(document, "medparse", EndpointSpec { traffic: Some(traffic), ..Default::default() })
+                put_endpoint(
+                    document,
+                    "medparse",
+                    EndpointSpec { traffic: Some(traffic), ..Default::default() },
+                )
             })
             .unwrap();
         let server = server.restart();
@@ -99,7 +104,13 @@ impl TestServer {
         self.call(Method::POST, path, &[], body.to_string().into_bytes()).await
     }
 
-    pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Reply {
         let mut request = Request::builder().method(method).uri(path);
         if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/json");
@@ -125,7 +136,8 @@ pub async fn send(router: &Router, request: Request<Body>) -> Reply {
 
 impl Reply {
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub fn text(&self) -> String {
@@ -163,5 +175,9 @@ pub fn score_body(rows: &[(&str, &str)]) -> Value {
 /// What the stub answers to the sentence at `prompt`.
 pub fn expected_mask(picture: &Picture, prompt: usize) -> Vec<u8> {
     let threshold = 32 * (prompt + 1);
-    picture.pixels().chunks_exact(3).map(|rgb| if usize::from(rgb[1]) >= threshold { 255 } else { 0 }).collect()
+    picture
+        .pixels()
+        .chunks_exact(3)
+        .map(|rgb| if usize::from(rgb[1]) >= threshold { 255 } else { 0 })
+        .collect()
 }

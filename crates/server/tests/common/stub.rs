@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use medparse_imaging::Mask;
 use medparse_server::{
-    Answer, CatalogEntry, Encoding, LoadError, ModelCard, ModelLoader, ModelSpec, Probabilities, PromptWarning,
-    Question, Report, SegmentError, Segmenter,
+    Answer, CatalogEntry, Encoding, LoadError, ModelCard, ModelLoader, ModelSpec, Probabilities,
+    PromptWarning, Question, Report, SegmentError, Segmenter,
 };
 use medparse_wire::{CATEGORIES, Fit};
 
@@ -49,7 +49,11 @@ impl Stub {
 
     fn encode(&self, question: &Question<'_>) -> Encoding {
         let mut hasher = DefaultHasher::new();
-        question.picture.pixels().get(..4096.min(question.picture.pixels().len())).hash(&mut hasher);
+        question
+            .picture
+            .pixels()
+            .get(..4096.min(question.picture.pixels().len()))
+            .hash(&mut hasher);
         question.picture.dimensions().hash(&mut hasher);
         if self.encoded.lock().unwrap().insert(hasher.finish()) {
             self.encodings.fetch_add(1, Ordering::SeqCst);
@@ -65,7 +69,9 @@ impl Stub {
                 self.cancelled.fetch_add(1, Ordering::SeqCst);
                 return Err(SegmentError::Cancelled);
             }
-            std::thread::sleep(Duration::from_millis(2).min(end.saturating_duration_since(Instant::now())));
+            std::thread::sleep(
+                Duration::from_millis(2).min(end.saturating_duration_since(Instant::now())),
+            );
         }
         Ok(())
     }
@@ -73,8 +79,10 @@ impl Stub {
     fn mask(&self, question: &Question<'_>, prompt: usize) -> Mask {
         let threshold = 32 * (prompt + 1);
         let values = question.picture.pixels().chunks_exact(3);
-        let values = values.map(|rgb| if (usize::from(rgb[1]) >= threshold) != self.inverted { 255 } else { 0 });
-        Mask::from_pixels(question.picture.width(), question.picture.height(), values.collect()).unwrap()
+        let values = values
+            .map(|rgb| if (usize::from(rgb[1]) >= threshold) != self.inverted { 255 } else { 0 });
+        Mask::from_pixels(question.picture.width(), question.picture.height(), values.collect())
+            .unwrap()
     }
 }
 
@@ -93,19 +101,29 @@ impl Segmenter for Stub {
         prompts.iter().enumerate().filter(|(_, prompt)| cut(prompt)).map(warning).collect()
     }
 
-    fn segment(&self, question: &Question<'_>, answer: &mut dyn FnMut(Answer)) -> Result<Report, SegmentError> {
+    fn segment(
+        &self,
+        question: &Question<'_>,
+        answer: &mut dyn FnMut(Answer),
+    ) -> Result<Report, SegmentError> {
         let encoding = self.encode(question);
         self.work(question)?;
         for (at, prompt) in question.prompts.iter().enumerate() {
             match prompt.as_str() {
-                "fail" => return Err(SegmentError::Failed("a secret of the machine room".to_owned())),
+                "fail" => {
+                    return Err(SegmentError::Failed("a secret of the machine room".to_owned()));
+                }
                 "panic" => panic!("the model panics as it was asked to"),
-                "unusable" => return Err(SegmentError::Unusable("the picture is no use".to_owned())),
+                "unusable" => {
+                    return Err(SegmentError::Unusable("the picture is no use".to_owned()));
+                }
                 _ => {}
             }
             let mask = self.mask(question, at);
             let probabilities = match question.probabilities {
-                Probabilities::Include => Some(mask.pixels().iter().map(|value| value / 2).collect()),
+                Probabilities::Include => {
+                    Some(mask.pixels().iter().map(|value| value / 2).collect())
+                }
                 Probabilities::Omit => None,
             };
             answer(Answer {
