@@ -64,7 +64,11 @@ fn a_picture_and_two_phrases_give_masks_an_overlay_and_numbers() {
     let run = desk.run(&["segment", "cells.png", "-p", phrases, "-o", "out", "--overlay"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     assert!(run.stdout.contains("neoplastic cells"), "{}", run.stdout);
-    assert!(run.stderr.contains("masks mean nothing"), "an untrained network is named: {}", run.stderr);
+    assert!(
+        run.stderr.contains("masks mean nothing"),
+        "an untrained network is named: {}",
+        run.stderr
+    );
     let report = std::fs::read_to_string(desk.path("out/cells.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["interaction"], "joint");
@@ -102,7 +106,8 @@ fn asking_together_is_another_question_than_asking_one_by_one() {
 fn a_checkpoint_and_its_conversion_give_the_same_answers() {
     let desk = Desk::new();
     let checkpoint = fixture("tiny/tiny.pt");
-    let convert = desk.run(&["model", "convert", &checkpoint, "t.safetensors", "--image-size", "256"]);
+    let convert =
+        desk.run(&["model", "convert", &checkpoint, "t.safetensors", "--image-size", "256"]);
     assert_eq!(convert.status, 0, "{}", convert.stderr);
     let ask = |model: &[&str]| {
         let mut arguments = vec!["segment", "cells.png", "-p", "liver & optic disc", "--json"];
@@ -120,11 +125,13 @@ fn a_checkpoint_and_its_conversion_give_the_same_answers() {
 #[test]
 fn verify_says_what_is_wrong() {
     let desk = Desk::new();
-    let made = desk.run(&["model", "init", "t.safetensors", "--config", &fixture("../models/tiny.yaml")]);
+    let made =
+        desk.run(&["model", "init", "t.safetensors", "--config", &fixture("../models/tiny.yaml")]);
     assert_eq!(made.status, 0, "{}", made.stderr);
     let sound = desk.run(&["model", "verify", "t.safetensors"]);
     assert_eq!(sound.status, 0, "{}{}", sound.stdout, sound.stderr);
-    let other = desk.run(&["model", "verify", &fixture("tiny/tiny.pt"), "--config", &wrong_yaml(&desk)]);
+    let other =
+        desk.run(&["model", "verify", &fixture("tiny/tiny.pt"), "--config", &wrong_yaml(&desk)]);
     assert_eq!(other.status, 1);
     assert!(other.stdout.contains("WRONG  keys and shapes"), "{}", other.stdout);
     assert!(other.stdout.contains("query_feat.weight` (expected shape [12, 64], found [11, 64])"));
@@ -152,7 +159,11 @@ fn what_can_not_be_done_is_a_sentence_and_a_status() {
     std::fs::write(desk.path("file"), "").unwrap();
     std::fs::create_dir(desk.path("empty")).unwrap();
     let cases = [
-        Case { arguments: &["segment", "no.png", "-p", "a"], status: 1, says: "cannot read no.png" },
+        Case {
+            arguments: &["segment", "no.png", "-p", "a"],
+            status: 1,
+            says: "cannot read no.png",
+        },
         Case { arguments: &["segment", "words.png", "-p", "a"], status: 1, says: "words.png: " },
         Case { arguments: &["segment", "cut.png", "-p", "a"], status: 1, says: "truncated" },
         Case { arguments: &["segment", "empty", "-p", "a"], status: 1, says: "holds no pictures" },
@@ -177,11 +188,7 @@ fn what_can_not_be_done_is_a_sentence_and_a_status() {
             status: 1,
             says: "words.png is not a checkpoint",
         },
-        Case {
-            arguments: &["model", "pull", "hub:a/b", "--offline"],
-            status: 1,
-            says: "hub:a/b",
-        },
+        Case { arguments: &["model", "pull", "hub:a/b", "--offline"], status: 1, says: "hub:a/b" },
         Case {
             arguments: &["model", "convert", "words.png", "x.onnx"],
             status: 1,

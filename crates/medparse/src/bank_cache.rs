@@ -23,7 +23,9 @@ impl BankCache {
         let folder = cache_folder().map(|folder| folder.join("class-banks"));
         let checksum = checksum(checkpoint);
         Self {
-            path: folder.zip(checksum).map(|(folder, sum)| folder.join(format!("{sum}.safetensors"))),
+            path: folder
+                .zip(checksum)
+                .map(|(folder, sum)| folder.join(format!("{sum}.safetensors"))),
         }
     }
 

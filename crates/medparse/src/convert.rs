@@ -83,7 +83,9 @@ pub fn live_tensors<'a>(
     float: FloatType,
 ) -> Result<Vec<TensorSource<'a>>, WeightsError> {
     let tensors = expected_tensors(config).into_iter();
-    tensors.map(|tensor| Ok(TensorSource::convert(checkpoint.require(&tensor.key)?, float))).collect()
+    tensors
+        .map(|tensor| Ok(TensorSource::convert(checkpoint.require(&tensor.key)?, float)))
+        .collect()
 }
 
 /// The tensors of a network whose weights follow from their names, equal on every machine.

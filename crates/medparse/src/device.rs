@@ -85,7 +85,10 @@ mod tests {
             assert_eq!(name.parse::<Processor>().unwrap().to_string(), name);
         }
         let error = "tpu".parse::<Processor>().unwrap_err();
-        assert_eq!(error.to_string(), "unknown device \"tpu\"; expected cpu, cuda, vulkan or metal");
+        assert_eq!(
+            error.to_string(),
+            "unknown device \"tpu\"; expected cpu, cuda, vulkan or metal"
+        );
     }
 
     #[cfg(not(feature = "cuda"))]

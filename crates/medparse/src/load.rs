@@ -14,8 +14,8 @@ use crate::device::{Processor, ProcessorError};
 use crate::model::Model;
 use crate::preprocess::Fit;
 use crate::selection::Embeddings;
-use crate::sources::hub::{self, HubError, HubOptions, HubReference, Pulled};
 use crate::sources::ModelSource;
+use crate::sources::hub::{self, HubError, HubOptions, HubReference, Pulled};
 
 /// The bundled network's sizes.
 const BUNDLED_CONFIG: &str = include_str!("../../../models/tiny.yaml");
@@ -53,10 +53,10 @@ pub enum LoadStep<'a> {
 pub enum ModelError {
     /// The file can't be read.
     #[error(transparent)]
-    Weights(#[from] WeightsError),
+    Weights(Box<WeightsError>),
     /// The hub did not give it.
     #[error(transparent)]
-    Hub(#[from] HubError),
+    Hub(Box<HubError>),
     /// The processor is not there.
     #[error(transparent)]
     Processor(#[from] ProcessorError),
@@ -66,7 +66,7 @@ pub enum ModelError {
         /// The YAML, or the file that carries the configuration.
         path: PathBuf,
         /// What is wrong with it.
-        error: ConfigError,
+        error: Box<ConfigError>,
     },
     /// A configuration can't be read.
     #[error("cannot read {}: {error}", path.display())]
@@ -100,11 +100,23 @@ pub enum ModelError {
     #[error("{error}{}", hint(assumed))]
     Load {
         /// The keys at fault.
-        error: LoadError,
+        error: Box<LoadError>,
         /// The places that were looked at, where no configuration was found and the published
         /// one was assumed.
         assumed: Vec<PathBuf>,
     },
+}
+
+impl From<WeightsError> for ModelError {
+    fn from(error: WeightsError) -> Self {
+        Self::Weights(error.into())
+    }
+}
+
+impl From<HubError> for ModelError {
+    fn from(error: HubError) -> Self {
+        Self::Hub(error.into())
+    }
 }
 
 fn hint(assumed: &[PathBuf]) -> String {
@@ -153,7 +165,7 @@ impl Model {
     ) -> Result<Self, ModelError> {
         let path = Path::new("models/tiny.yaml");
         let network = NetworkConfig::from_yaml(BUNDLED_CONFIG)
-            .map_err(|error| ModelError::Config { path: path.into(), error })?;
+            .map_err(|error| ModelError::Config { path: path.into(), error: error.into() })?;
         let network = with_image_size(network, options, path)?;
         progress(LoadStep::Weights);
         let filled = Network::filled(&network, &device, |key, shape| {
@@ -181,7 +193,7 @@ impl Model {
         let Found { description, assumed } = describe(&checkpoint, sidecar, options)?;
         progress(LoadStep::Weights);
         let network = Network::load(&description.network, &checkpoint, &device)
-            .map_err(|error| ModelError::Load { error, assumed })?;
+            .map_err(|error| ModelError::Load { error: error.into(), assumed })?;
         let stored = stored_bank(&checkpoint, &description.network)?;
         Ok(Self::new(network, device, description, |runtime| {
             stored.unwrap_or_else(|| {
@@ -203,16 +215,16 @@ fn fetch(
     reference: &HubReference,
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadStep<'_>),
-) -> Result<Pulled, HubError> {
+) -> Result<Pulled, ModelError> {
     let hub_options = match &options.hub {
         Some(options) => options.clone(),
         None => HubOptions::from_env()?,
     };
     match hub::cached(reference, &hub_options) {
-        Err(HubError::NotCached { .. }) => hub::pull(reference, &hub_options, &mut |step| {
+        Err(HubError::NotCached { .. }) => Ok(hub::pull(reference, &hub_options, &mut |step| {
             progress(LoadStep::Fetching(step));
-        }),
-        found => found,
+        })?),
+        found => Ok(found?),
     }
 }
 
@@ -237,8 +249,11 @@ pub fn describe(
     let path = checkpoint.path();
     let metadata = |key| checkpoint.metadata().get(key);
     let card = match metadata(CARD_KEY) {
-        Some(json) => serde_json::from_str(json)
-            .map_err(|error| ModelError::Metadata { path: path.into(), key: CARD_KEY, error })?,
+        Some(json) => serde_json::from_str(json).map_err(|error| ModelError::Metadata {
+            path: path.into(),
+            key: CARD_KEY,
+            error,
+        })?,
         None => {
             let stem = path.file_stem().unwrap_or_default();
             let mut card = ModelCard::unknown(stem.to_string_lossy());
@@ -284,7 +299,7 @@ fn places_beside(path: &Path) -> Vec<PathBuf> {
 fn read_yaml(path: &Path) -> Result<NetworkConfig, ModelError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ModelError::ReadConfig { path: path.into(), error })?;
-    NetworkConfig::from_yaml(&text).map_err(|error| ModelError::Config { path: path.into(), error })
+    NetworkConfig::from_yaml(&text).map_err(|error| ModelError::Config { path: path.into(), error: error.into() })
 }
 
 fn with_image_size(
@@ -293,7 +308,7 @@ fn with_image_size(
     path: &Path,
 ) -> Result<NetworkConfig, ModelError> {
     network.image_size = options.image_size.unwrap_or(network.image_size);
-    network.check().map_err(|error| ModelError::Config { path: path.into(), error })?;
+    network.check().map_err(|error| ModelError::Config { path: path.into(), error: error.into() })?;
     Ok(network)
 }
 

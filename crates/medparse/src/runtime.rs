@@ -99,10 +99,7 @@ impl Runtime {
         let mut answers = self.network.decode(image, words, Keep::Last, &mut Probe::none());
         let heads = answers.pop().expect("the decoder answers at least once");
         let width = heads.class_embed.dims()[2];
-        Decoded {
-            queries: Embeddings::new(values(heads.class_embed), width),
-            masks: heads.masks,
-        }
+        Decoded { queries: Embeddings::new(values(heads.class_embed), width), masks: heads.masks }
     }
 
     /// The logarithm of the factor on similarities.

@@ -101,8 +101,7 @@ fn save(path: &Path, bank: Option<&ClassBank>) {
     let model = tiny();
     let checkpoint = Checkpoint::open(fixture("tiny.pt")).unwrap();
     let tensors = live_tensors(&checkpoint, model.network(), FloatType::F32).unwrap();
-    let description =
-        Description { network: model.network().clone(), card: model.card().clone() };
+    let description = Description { network: model.network().clone(), card: model.card().clone() };
     let format = ModelFormat::Safetensors;
     write_model(path, format, tensors, &description, bank, &mut |_| ()).unwrap();
 }
@@ -114,7 +113,10 @@ fn without_a_configuration_the_published_one_is_assumed_and_said() {
     std::fs::copy(fixture("tiny.pt"), &path).unwrap();
     let error = load(&path, &LoadOptions::default()).unwrap_err().to_string();
     assert!(error.contains("of another shape"), "{error}");
-    assert!(error.contains("The configuration of the published BiomedParse was assumed"), "{error}");
+    assert!(
+        error.contains("The configuration of the published BiomedParse was assumed"),
+        "{error}"
+    );
     assert!(error.contains("model.yaml"), "{error}");
     // A YAML beside the file is found.
     std::fs::copy(fixture("tiny_config.yaml"), folder.path().join("model.yaml")).unwrap();
@@ -126,8 +128,7 @@ fn what_does_not_fit_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::open(fixture("tiny.pt")).unwrap();
     let model = tiny();
-    let description =
-        Description { network: model.network().clone(), card: model.card().clone() };
+    let description = Description { network: model.network().clone(), card: model.card().clone() };
     let metadata = medparse::convert::metadata(&description);
     let tensors = || live_tensors(&checkpoint, model.network(), FloatType::F32).unwrap();
     let write = |name: &str, tensors: &[TensorSource], metadata: &BTreeMap<String, String>| {
@@ -165,8 +166,7 @@ fn half_precision_stays_near() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::open(fixture("tiny.pt")).unwrap();
     let exact = tiny();
-    let description =
-        Description { network: exact.network().clone(), card: exact.card().clone() };
+    let description = Description { network: exact.network().clone(), card: exact.card().clone() };
     let picture = procedural::cells(64, 64, 2).unwrap().picture;
     let prompts = Prompt::split("neoplastic cells").unwrap();
     let expected = exact.segment(&picture, &prompts).unwrap();
@@ -176,7 +176,8 @@ fn half_precision_stays_near() {
         let tensors = live_tensors(&checkpoint, exact.network(), float).unwrap();
         let format = ModelFormat::Safetensors;
         write_model(&path, format, tensors, &description, None, &mut |_| ()).unwrap();
-        let answers = load(&path, &LoadOptions::default()).unwrap().segment(&picture, &prompts).unwrap();
+        let answers =
+            load(&path, &LoadOptions::default()).unwrap().segment(&picture, &prompts).unwrap();
         let pairs = answers[0].probability.values().iter().zip(expected[0].probability.values());
         let mean = pairs.map(|(a, b)| (a - b).abs()).sum::<f32>() / (64.0 * 64.0);
         assert!(mean < tolerance, "{float:?}: mean difference {mean}");

@@ -97,9 +97,7 @@ fn one_thread_gives_the_bits_of_many() {
     let map = Size { width: 13, height: 7 };
     let logits: Vec<f32> = (0..91).map(|i| (i * i % 23) as f32 / 3.0 - 3.5).collect();
     let placement = Placement::new(Fit::Pad, Size { width: 101, height: 57 });
-    let answer = || {
-        ProbabilityMap::from_logits(&MapView::new(map, &logits).unwrap(), &placement)
-    };
+    let answer = || ProbabilityMap::from_logits(&MapView::new(map, &logits).unwrap(), &placement);
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     assert_eq!(pool(1).install(answer), pool(5).install(answer));
 }

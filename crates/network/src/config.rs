@@ -194,7 +194,7 @@ impl NetworkConfig {
                 self.image_size,
             ));
         }
-        if self.pixel_std.iter().any(|&deviation| !(deviation > 0.0)) {
+        if self.pixel_std.iter().any(|deviation| deviation.is_nan() || *deviation <= 0.0) {
             return Err(unsupported(
                 "INPUT.PIXEL_STD",
                 "three numbers above 0",

@@ -1,5 +1,7 @@
 //! The small network against the reference, stage by stage, from the project's own fixtures.
 
+#![expect(clippy::print_stdout, reason = "the verdicts are for whoever runs the tests")]
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;

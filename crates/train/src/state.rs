@@ -98,9 +98,10 @@ impl State {
             }
             Ok(entry.read_f32()?)
         })?;
+        type Field = fn(&mut Moments) -> &mut Vec<f32>;
         let mut moments: HashMap<String, Moments> = HashMap::new();
         for entry in checkpoint.entries() {
-            let fields: [(&str, fn(&mut Moments) -> &mut Vec<f32>); 3] = [
+            let fields: [(&str, Field); 3] = [
                 (MEAN, |moments| &mut moments.mean),
                 (SQUARE, |moments| &mut moments.square),
                 (AVERAGE, |moments| &mut moments.average),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use burn::tensor::{Device, Tensor, TensorData, module};
+use burn::tensor::{Device, module};
 use medparse::picture::Size;
 use medparse::preprocess::{Normalization, normalize};
 use medparse_network::{Heads, Keep, Network, NetworkConfig, Probe};
