@@ -1,8 +1,9 @@
 //! What is going on, on standard error and only on a terminal.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use medparse::LoadStep;
 use medparse::sources::hub;
 
@@ -11,16 +12,28 @@ const TICK: Duration = Duration::from_millis(120);
 
 /// A line that says what is being waited for.
 pub fn spinner(message: impl Into<String>) -> ProgressBar {
+    let bar = still_spinner(message);
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// A line that is not drawn yet.
+fn still_spinner(message: impl Into<String>) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg} {elapsed}"));
     bar.set_message(message.into());
-    bar.enable_steady_tick(TICK);
     bar
 }
 
 /// A bar over `count` pictures.
 pub fn pictures(count: usize) -> ProgressBar {
-    let template = "{spinner} {bar:30} {pos}/{len} {wide_msg} {elapsed}, {eta} left";
-    let bar = ProgressBar::new(count as u64).with_style(style(template));
+    let template = "{spinner} {bar:30} {pos}/{len} {wide_msg} {elapsed}{left}";
+    let style = style(template).with_key("left", |state: &ProgressState, out: &mut dyn Write| {
+        // Before the first picture is done nobody knows.
+        if state.pos() > 0 {
+            let _ = write!(out, ", {} left", HumanDuration(state.eta()));
+        }
+    });
+    let bar = ProgressBar::new(count as u64).with_style(style);
     bar.enable_steady_tick(TICK);
     bar
 }
@@ -46,7 +59,8 @@ impl Loading {
     /// Shows that `what` is being loaded.
     pub fn new(what: &str) -> Self {
         let lines = MultiProgress::new();
-        let line = lines.add(spinner(format!("loading {what}")));
+        let line = lines.add(still_spinner(format!("loading {what}")));
+        line.enable_steady_tick(TICK);
         Self { line, download: None, lines }
     }
 
