@@ -1,5 +1,7 @@
 //! A loaded model, and the two things one does with it: encode a picture, ask about it.
 
+use std::ops::ControlFlow;
+
 use medparse_imaging::{Mask, Picture};
 use medparse_network::{EncodedImage, Network, NetworkConfig};
 
@@ -54,6 +56,13 @@ impl EncodedPicture {
     /// Width and height of the picture itself, and so of every mask.
     pub fn size(&self) -> Size {
         self.placement.picture()
+    }
+
+    /// What it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let values = |shape: [usize; 4]| shape.iter().product::<usize>();
+        let levels = self.image.levels.iter().map(|level| values(level.dims()));
+        (values(self.image.mask_features.dims()) + levels.sum::<usize>()) * size_of::<f32>()
     }
 }
 
@@ -118,11 +127,19 @@ impl Model {
     /// # Errors
     /// When the picture is empty.
     pub fn encode(&self, picture: &Picture) -> Result<EncodedPicture, SegmentError> {
+        self.encode_as(picture, self.fit)
+    }
+
+    /// As [`Model::encode`], the picture brought to the model's square as `fit` says.
+    ///
+    /// # Errors
+    /// When the picture is empty.
+    pub fn encode_as(&self, picture: &Picture, fit: Fit) -> Result<EncodedPicture, SegmentError> {
         let size = Size { width: picture.width() as usize, height: picture.height() as usize };
         let view = RgbView::new(size, picture.pixels())?;
         let config = InputConfig {
             side: self.network.image_size,
-            fit: self.fit,
+            fit,
             normalization: Normalization {
                 mean: self.network.pixel_mean,
                 std: self.network.pixel_std,
@@ -171,20 +188,39 @@ impl Model {
         prompts: &[Prompt],
         options: &SegmentOptions,
     ) -> Result<Vec<Segmentation>, SegmentError> {
+        let mut answers = Vec::with_capacity(prompts.len());
+        self.ask_each(picture, prompts, options, &mut |answer| {
+            answers.push(answer);
+            ControlFlow::Continue(())
+        })?;
+        Ok(answers)
+    }
+
+    /// As [`Model::ask`], each answer handed over before the next is brought to the picture's size, so that one of
+    /// that size is enough; ends early where `answer` breaks off.
+    ///
+    /// # Errors
+    /// When there is no prompt.
+    pub fn ask_each(
+        &self,
+        picture: &EncodedPicture,
+        prompts: &[Prompt],
+        options: &SegmentOptions,
+        answer: &mut dyn FnMut(Segmentation) -> ControlFlow<()>,
+    ) -> Result<(), SegmentError> {
         if prompts.is_empty() {
             return Err(SegmentError::NoPrompt);
         }
-        match options.interaction {
-            Interaction::Joint => self.ask_together(picture, prompts, options),
-            Interaction::Independent => {
-                let mut answers = Vec::with_capacity(prompts.len());
-                for prompt in prompts {
-                    let alone = std::slice::from_ref(prompt);
-                    answers.extend(self.ask_together(picture, alone, options)?);
-                }
-                Ok(answers)
+        let together = match options.interaction {
+            Interaction::Joint => prompts.len(),
+            Interaction::Independent => 1,
+        };
+        for prompts in prompts.chunks(together) {
+            if self.ask_together(picture, prompts, options, answer)?.is_break() {
+                break;
             }
         }
+        Ok(())
     }
 
     fn ask_together(
@@ -192,7 +228,8 @@ impl Model {
         picture: &EncodedPicture,
         prompts: &[Prompt],
         options: &SegmentOptions,
-    ) -> Result<Vec<Segmentation>, SegmentError> {
+        answer: &mut dyn FnMut(Segmentation) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, SegmentError> {
         let tokenizer = Tokenizer::new();
         let phrases: Vec<Tokens> =
             prompts.iter().map(|prompt| tokenizer.encode(prompt.as_str())).collect();
@@ -203,19 +240,22 @@ impl Model {
         let matched = matched_queries(&similarity, prompts.len());
         let classes = self.bank.logits(&decoded.queries, self.logit_scale);
         let class_count = self.bank.rows().count();
-        let answers = matched.into_iter().enumerate().map(|(index, query)| {
+        for (index, query) in matched.into_iter().enumerate() {
             let class_logits = &classes[query * class_count..][..class_count];
-            let answer = Answer {
+            let found = Answer {
                 prompt: &prompts[index],
                 truncated: phrases[index].is_truncated(),
                 query,
-                similarity: similarity[query * prompts.len() + index],
+                similarity: similarity[query * prompts.len() + index] / scale,
                 category: Category::at(first_maximum(&class_logits[..CATEGORIES.len()])),
                 class_with_background: first_maximum(class_logits),
             };
-            answer.into_segmentation(&decoded, picture.placement, options.threshold)
-        });
-        answers.collect()
+            let found = found.into_segmentation(&decoded, picture.placement, options.threshold)?;
+            if answer(found).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }
 

@@ -48,8 +48,7 @@ pub struct Segmentation {
     pub category: Category,
     /// The likeliest of 17 classes, "background" (16) included, as the reference computes it.
     pub class_with_background: usize,
-    /// How alike the phrase and its query are, times the model's scale; comparable within one
-    /// model only.
+    /// How alike the phrase and its query are: the cosine of their embeddings, -1..=1.
     pub similarity: f32,
     /// The object query that speaks for the phrase.
     pub query: usize,
