@@ -7,6 +7,7 @@ pub mod gemm;
 mod isa;
 pub mod mapped;
 mod matrix;
+pub mod norm;
 pub mod peak;
 mod simd;
 #[cfg(test)]

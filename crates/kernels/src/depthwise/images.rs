@@ -29,7 +29,8 @@ pub struct Depthwise {
 impl Depthwise {
     /// Values of scratch space that each of the methods takes.
     pub fn scratch(&self, cpu: &Cpu) -> usize {
-        let partial_gradients = self.batch * self.channels.next_multiple_of(LANES) * self.kernel.pow(2);
+        let partial_gradients =
+            self.batch * self.channels.next_multiple_of(LANES) * self.kernel.pow(2);
         partial_gradients + cpu.threads().count() * self.share()
     }
 
@@ -38,7 +39,14 @@ impl Depthwise {
     /// # Panics
     /// If the side of the filters is even, a length does not fit the shape, or `scratch` has fewer values than
     /// [`Depthwise::scratch`] says.
-    pub fn forward(&self, cpu: &Cpu, x: &[f32], weights: &[f32], y: &mut [f32], scratch: &mut [f32]) {
+    pub fn forward(
+        &self,
+        cpu: &Cpu,
+        x: &[f32],
+        weights: &[f32],
+        y: &mut [f32],
+        scratch: &mut [f32],
+    ) {
         self.filter(cpu, x, weights, y, (scratch, Order::Forward));
     }
 
@@ -46,7 +54,14 @@ impl Depthwise {
     ///
     /// # Panics
     /// As [`Depthwise::forward`].
-    pub fn backward_input(&self, cpu: &Cpu, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]) {
+    pub fn backward_input(
+        &self,
+        cpu: &Cpu,
+        dy: &[f32],
+        weights: &[f32],
+        dx: &mut [f32],
+        scratch: &mut [f32],
+    ) {
         self.filter(cpu, dy, weights, dx, (scratch, Order::Turned));
     }
 
@@ -54,7 +69,14 @@ impl Depthwise {
     ///
     /// # Panics
     /// As [`Depthwise::forward`].
-    pub fn backward_weights(&self, cpu: &Cpu, x: &[f32], dy: &[f32], dweights: &mut [f32], scratch: &mut [f32]) {
+    pub fn backward_weights(
+        &self,
+        cpu: &Cpu,
+        x: &[f32],
+        dy: &[f32],
+        dweights: &mut [f32],
+        scratch: &mut [f32],
+    ) {
         self.check([x.len(), dy.len()], dweights.len(), scratch.len(), cpu);
         let (pixels, taps) = (self.height * self.width, self.kernel.pow(2));
         if x.is_empty() {
@@ -63,20 +85,35 @@ impl Depthwise {
         let blocks = self.channels.div_ceil(LANES);
         let (partial, workers) = scratch.split_at_mut(self.batch * blocks * LANES * taps);
         let images = x.chunks(self.channels * pixels).zip(dy.chunks(self.channels * pixels));
-        let channels = images.flat_map(|(x, dy)| x.chunks(LANES * pixels).zip(dy.chunks(LANES * pixels)));
+        let channels =
+            images.flat_map(|(x, dy)| x.chunks(LANES * pixels).zip(dy.chunks(LANES * pixels)));
         let tasks = channels.zip(partial.chunks_mut(LANES * taps));
-        cpu.threads().each_with_scratch(workers, self.share(), tasks, |scratch, ((x, dy), gradient)| {
-            cpu.isa().run(Gradient { shape: self, x, dy, gradient, scratch });
-        });
+        cpu.threads().each_with_scratch(
+            workers,
+            self.share(),
+            tasks,
+            |scratch, ((x, dy), gradient)| {
+                cpu.isa().run(Gradient { shape: self, x, dy, gradient, scratch });
+            },
+        );
         // The sums over the images, in their order.
         for (index, sum) in dweights.iter_mut().enumerate() {
             let (channel, tap) = (index / taps, index % taps);
-            let of_image = |image: usize| partial[((image * blocks + channel / LANES) * taps + tap) * LANES + channel % LANES];
+            let of_image = |image: usize| {
+                partial[((image * blocks + channel / LANES) * taps + tap) * LANES + channel % LANES]
+            };
             *sum = (0..self.batch).map(of_image).sum();
         }
     }
 
-    fn filter(&self, cpu: &Cpu, x: &[f32], weights: &[f32], y: &mut [f32], (scratch, order): (&mut [f32], Order)) {
+    fn filter(
+        &self,
+        cpu: &Cpu,
+        x: &[f32],
+        weights: &[f32],
+        y: &mut [f32],
+        (scratch, order): (&mut [f32], Order),
+    ) {
         self.check([x.len(), y.len()], weights.len(), scratch.len(), cpu);
         let (pixels, taps) = (self.height * self.width, self.kernel.pow(2));
         if x.is_empty() {
@@ -84,11 +121,18 @@ impl Depthwise {
         }
         let images = x.chunks(self.channels * pixels).zip(y.chunks_mut(self.channels * pixels));
         let tasks = images.flat_map(|(x, y)| {
-            x.chunks(LANES * pixels).zip(y.chunks_mut(LANES * pixels)).zip(weights.chunks(LANES * taps))
+            x.chunks(LANES * pixels)
+                .zip(y.chunks_mut(LANES * pixels))
+                .zip(weights.chunks(LANES * taps))
         });
-        cpu.threads().each_with_scratch(scratch, self.share(), tasks, |scratch, ((x, y), weights)| {
-            cpu.isa().run(Filter { shape: self, x, weights, order, y, scratch });
-        });
+        cpu.threads().each_with_scratch(
+            scratch,
+            self.share(),
+            tasks,
+            |scratch, ((x, y), weights)| {
+                cpu.isa().run(Filter { shape: self, x, weights, order, y, scratch });
+            },
+        );
     }
 
     #[track_caller]
@@ -98,7 +142,10 @@ impl Depthwise {
         assert_eq!(images, [len; 2], "the images of {self:?}");
         assert_eq!(weights, self.channels * self.kernel.pow(2), "the weights of {self:?}");
         let needed = self.scratch(cpu);
-        assert!(scratch >= needed, "{needed} values of scratch space are needed, {scratch} were given");
+        assert!(
+            scratch >= needed,
+            "{needed} values of scratch space are needed, {scratch} were given"
+        );
     }
 
     /// Values of a kept row: zeros on either side and a whole step more.
@@ -118,7 +165,12 @@ impl Depthwise {
         let (row, weights) = rest.split_at_mut(self.pitch());
         ring.fill(0.0);
         row.fill(0.0);
-        let ring = Ring { start: ring.as_mut_ptr(), kept: self.kernel, pitch: self.pitch(), pad: self.kernel / 2 };
+        let ring = Ring {
+            start: ring.as_mut_ptr(),
+            kept: self.kernel,
+            pitch: self.pitch(),
+            pad: self.kernel / 2,
+        };
         (ring, row, weights)
     }
 }
@@ -160,10 +212,26 @@ impl Kernel for Filter<'_> {
         for step in 0..height + radius {
             if step < height {
                 // SAFETY: the ring's row has room for `width` pixels.
-                unsafe { to_pixels(s, x, height * width, step * width..(step + 1) * width, ring.row(step)) };
+                unsafe {
+                    to_pixels(
+                        s,
+                        x,
+                        height * width,
+                        step * width..(step + 1) * width,
+                        ring.row(step),
+                    )
+                };
             }
             let Some(y) = step.checked_sub(radius) else { continue };
-            let convolved = ConvolvedRow { from: ring, weights: packed.as_ptr(), radius, y, height, width, to: sums };
+            let convolved = ConvolvedRow {
+                from: ring,
+                weights: packed.as_ptr(),
+                radius,
+                y,
+                height,
+                width,
+                to: sums,
+            };
             // SAFETY: the ring holds the rows around `y` that are in the image; `sums` has room for a row.
             unsafe {
                 convolved.run(s);
@@ -197,7 +265,15 @@ impl Kernel for Gradient<'_> {
         for step in 0..height + radius {
             if step < height {
                 // SAFETY: the ring's row has room for `width` pixels.
-                unsafe { to_pixels(s, x, height * width, step * width..(step + 1) * width, ring.row(step)) };
+                unsafe {
+                    to_pixels(
+                        s,
+                        x,
+                        height * width,
+                        step * width..(step + 1) * width,
+                        ring.row(step),
+                    )
+                };
             }
             let Some(y) = step.checked_sub(radius) else { continue };
             // SAFETY: the row has room for `width` pixels.
@@ -217,13 +293,19 @@ impl Kernel for Gradient<'_> {
 /// # Safety
 /// `to` has room for the pixels of the range.
 #[inline(always)]
-pub(crate) unsafe fn to_pixels<S: Simd>(s: S, planes: &[f32], pixels: usize, range: Range<usize>, to: *mut f32) {
+pub(crate) unsafe fn to_pixels<S: Simd>(
+    s: S,
+    planes: &[f32],
+    pixels: usize,
+    range: Range<usize>,
+    to: *mut f32,
+) {
     for start in range.clone().step_by(LANES) {
         let count = LANES.min(range.end - start);
-        let channels = std::array::from_fn(|channel| match planes.get(channel * pixels + start..) {
-            Some(plane) if !plane.is_empty() => s.load_part(&plane[..count], 0.0),
-            _ => s.zero(),
-        });
+        let mut channels = [s.zero(); LANES];
+        for (plane, channel) in planes.chunks(pixels).zip(&mut channels) {
+            *channel = s.load_part(&plane[start..start + count], 0.0);
+        }
         for (i, x) in s.transpose(channels).into_iter().enumerate() {
             if i < count {
                 // SAFETY: the pixel lies in the range.
@@ -238,21 +320,22 @@ pub(crate) unsafe fn to_pixels<S: Simd>(s: S, planes: &[f32], pixels: usize, ran
 /// # Safety
 /// `from` holds the pixels of the range.
 #[inline(always)]
-pub(crate) unsafe fn from_pixels<S: Simd>(s: S, from: *const f32, planes: &mut [f32], pixels: usize, range: Range<usize>) {
+pub(crate) unsafe fn from_pixels<S: Simd>(
+    s: S,
+    from: *const f32,
+    planes: &mut [f32],
+    pixels: usize,
+    range: Range<usize>,
+) {
     for start in range.clone().step_by(LANES) {
         let count = LANES.min(range.end - start);
-        let values = std::array::from_fn(|i| {
-            if i < count {
-                // SAFETY: the pixel lies in the range.
-                unsafe { s.load_ptr(from.add((start - range.start + i) * LANES)) }
-            } else {
-                s.zero()
-            }
-        });
-        for (channel, x) in s.transpose(values).into_iter().enumerate() {
-            if let Some(plane) = planes.get_mut(channel * pixels + start..).filter(|plane| !plane.is_empty()) {
-                s.store_part(&mut plane[..count], x);
-            }
+        let mut values = [s.zero(); LANES];
+        for (i, value) in values.iter_mut().enumerate().take(count) {
+            // SAFETY: the pixel lies in the range.
+            *value = unsafe { s.load_ptr(from.add((start - range.start + i) * LANES)) };
+        }
+        for (plane, x) in planes.chunks_mut(pixels).zip(s.transpose(values)) {
+            s.store_part(&mut plane[start..start + count], x);
         }
     }
 }
@@ -293,8 +376,10 @@ mod tests {
         for [batch, channels, height, width, kernel] in shapes {
             let shape = Depthwise { batch, channels, height, width, kernel };
             let len = batch * channels * height * width;
-            let (x, dy, weights) = (random.vec(len), random.vec(len), random.vec(channels * kernel * kernel));
-            let (mut y, mut dx, mut dw) = (vec![0.0; len], vec![0.0; len], vec![0.0; weights.len()]);
+            let (x, dy, weights) =
+                (random.vec(len), random.vec(len), random.vec(channels * kernel * kernel));
+            let (mut y, mut dx, mut dw) =
+                (vec![0.0; len], vec![0.0; len], vec![0.0; weights.len()]);
             terms(&shape, |to, from, tap| {
                 y[to] += f64::from(x[from]) * f64::from(weights[tap]);
                 dx[from] += f64::from(dy[to]) * f64::from(weights[tap]);

@@ -191,7 +191,8 @@ impl RowGradient {
             let image = self.image.wrapping_add(x * LANES).wrapping_sub(self.radius * LANES);
             // SAFETY: the zeros around the rows cover the radius and a whole step beyond the last pixel.
             unsafe {
-                let dy: [S::F32; PIXELS] = std::array::from_fn(|t| s.load_ptr(self.dy.add((x + t) * LANES)));
+                let dy: [S::F32; PIXELS] =
+                    std::array::from_fn(|t| s.load_ptr(self.dy.add((x + t) * LANES)));
                 pixels!(image, dy, sums: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
             }
         }
@@ -212,7 +213,13 @@ impl RowGradient {
                 for (t, sum) in sums.iter_mut().enumerate() {
                     let at = (x + t) * LANES;
                     // SAFETY: the zeros around the rows cover the radius and a step beyond the last pixel.
-                    *sum = unsafe { s.mul_add(s.load_ptr(image.wrapping_add(at)), s.load_ptr(self.dy.add(at)), *sum) };
+                    *sum = unsafe {
+                        s.mul_add(
+                            s.load_ptr(image.wrapping_add(at)),
+                            s.load_ptr(self.dy.add(at)),
+                            *sum,
+                        )
+                    };
                 }
             }
             // SAFETY: the gradient has a vector for each tap.

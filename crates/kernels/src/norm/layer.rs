@@ -1,0 +1,646 @@
+//! LayerNorm (Ba, Kiros and Hinton, "Layer Normalization", 2016) of the rows of a matrix, and its gradients.
+
+use std::ops::Range;
+
+use half::bf16;
+
+use crate::gemm::layout::{SharedRows, Strides};
+use crate::gemm::{Output, Rows, RowsMut};
+use crate::simd::{Kernel, LANES, Simd};
+use crate::threads::Cpu;
+
+/// `y = (x - mean) / sqrt(variance + epsilon) * weight + bias` over the columns of each row; the variance is the biased
+/// one, computed from the differences to the mean.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm<'a> {
+    /// One factor for each column.
+    pub weight: &'a [f32],
+    /// One term for each column.
+    pub bias: &'a [f32],
+    /// Keeps the root away from zero.
+    pub epsilon: f32,
+}
+
+/// Where [`LayerNorm::backward`] writes.
+#[derive(Debug)]
+pub struct LayerNormGradients<'a> {
+    /// The gradient of the input, `[rows, columns]`.
+    pub dx: &'a mut [f32],
+    /// The gradient of the weight, `[columns]`.
+    pub dweight: &'a mut [f32],
+    /// The gradient of the bias, `[columns]`.
+    pub dbias: &'a mut [f32],
+}
+
+/// Rows in a task.
+const TASK: usize = 64;
+
+/// The most parts that the gradients of weight and bias are summed in. Their number must not depend on the threads.
+const PARTS: usize = 64;
+
+impl LayerNorm<'_> {
+    /// `y = norm(x)`, as f32 or bfloat16, in any layout.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn forward(&self, cpu: &Cpu, x: Rows<'_, f32>, y: Output<'_>) {
+        let (shape, target) = match y {
+            Output::F32(y) => ((y.rows(), y.columns()), Target::F32(y.shared())),
+            Output::Bf16(y) => ((y.rows(), y.columns()), Target::Bf16(y.shared())),
+        };
+        self.check(x, shape);
+        self.run(cpu, &Job::new(x, target));
+    }
+
+    /// `x = norm(x)`.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn forward_in_place(&self, cpu: &Cpu, mut x: RowsMut<'_, f32>) {
+        let shape = (x.rows(), x.columns());
+        self.check(x.as_rows(), shape);
+        let mut job = Job::new(x.as_rows(), Target::None);
+        job.target = Target::F32(x.reborrow().shared());
+        self.run(cpu, &job);
+    }
+
+    /// `x = x + scale * norm(y)`, the end of a branch with layer scale; `narrow` takes the new `x` rounded to bfloat16.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn add_scaled(
+        &self,
+        cpu: &Cpu,
+        y: Rows<'_, f32>,
+        scale: &[f32],
+        x: RowsMut<'_, f32>,
+        narrow: Option<RowsMut<'_, bf16>>,
+    ) {
+        let shape = (x.rows(), x.columns());
+        self.check(y, shape);
+        assert_eq!(scale.len(), shape.1, "one factor for each column");
+        let narrow = narrow.map(|narrow| {
+            assert_eq!(
+                (narrow.rows(), narrow.columns()),
+                shape,
+                "the rounded rows must have the shape of the others"
+            );
+            narrow.shared()
+        });
+        let target = Target::F32(x.shared());
+        self.run(cpu, &Job { update: Update::Add { scale }, narrow, ..Job::new(y, target) });
+    }
+
+    /// `y = norm(x)` of `[rows, columns]`, saving the mean and the inverse deviation of each row, `[rows, 2]`, for
+    /// [`LayerNorm::backward`].
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn forward_saving(&self, cpu: &Cpu, x: &[f32], y: &mut [f32], saved: &mut [f32]) {
+        let columns = self.weight.len();
+        let rows = saved.len() / 2;
+        let (x, y) = (Rows::row_major(x, rows, columns), RowsMut::row_major(y, rows, columns));
+        self.check(x, (rows, columns));
+        let saved = RowsMut::row_major(saved, rows, 2).shared();
+        let job = Job { saved: Some(saved), ..Job::new(x, Target::F32(y.shared())) };
+        self.run(cpu, &job);
+    }
+
+    /// Values of scratch space that [`LayerNorm::backward`] takes.
+    pub fn backward_scratch(&self) -> usize {
+        2 * PARTS * self.weight.len()
+    }
+
+    /// The gradients, from the input, the output's gradient (`[rows, columns]` both) and what
+    /// [`LayerNorm::forward_saving`] saved.
+    ///
+    /// # Panics
+    /// If the shapes differ, or `scratch` has fewer values than [`LayerNorm::backward_scratch`] says.
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        [x, dy]: [&[f32]; 2],
+        saved: &[f32],
+        gradients: LayerNormGradients<'_>,
+        scratch: &mut [f32],
+    ) {
+        let LayerNormGradients { dx, dweight, dbias } = gradients;
+        let columns = self.weight.len();
+        let rows = saved.len() / 2;
+        assert!(
+            [x.len(), dy.len(), dx.len()] == [rows * columns; 3],
+            "x, dy and dx must be [{rows}, {columns}]"
+        );
+        assert!(
+            [dweight.len(), dbias.len()] == [columns; 2],
+            "the gradients of weight and bias must be [{columns}]"
+        );
+        let needed = self.backward_scratch();
+        assert!(
+            scratch.len() >= needed,
+            "{needed} values of scratch space are needed, {} were given",
+            scratch.len()
+        );
+        dweight.fill(0.0);
+        dbias.fill(0.0);
+        if x.is_empty() {
+            return;
+        }
+        let part = rows.div_ceil(PARTS);
+        let parts = rows.div_ceil(part);
+        let partial = &mut scratch[..parts * 2 * columns];
+        let inputs =
+            x.chunks(part * columns).zip(dy.chunks(part * columns)).zip(saved.chunks(part * 2));
+        let tasks = inputs.zip(dx.chunks_mut(part * columns)).zip(partial.chunks_mut(2 * columns));
+        cpu.threads().each(tasks, |((((x, dy), saved), dx), sums)| {
+            cpu.isa().run(Backward { weight: self.weight, x, dy, saved, dx, sums });
+        });
+        for sums in partial.chunks(2 * columns) {
+            let (of_weight, of_bias) = sums.split_at(columns);
+            dweight.iter_mut().zip(of_weight).for_each(|(sum, part)| *sum += part);
+            dbias.iter_mut().zip(of_bias).for_each(|(sum, part)| *sum += part);
+        }
+    }
+
+    #[track_caller]
+    fn check(&self, x: Rows<'_, f32>, output: (usize, usize)) {
+        assert_eq!((x.rows(), x.columns()), output, "input and output must have one shape");
+        let columns = [self.weight.len(), self.bias.len()];
+        assert_eq!(columns, [x.columns(); 2], "one weight and one bias for each column");
+    }
+
+    fn run(&self, cpu: &Cpu, job: &Job<'_>) {
+        cpu.threads().each((0..job.rows).step_by(TASK), |first| {
+            let rows = first..job.rows.min(first + TASK);
+            cpu.isa().run(Forward { norm: self, job, rows });
+        });
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    None,
+    F32(SharedRows<f32>),
+    Bf16(SharedRows<bf16>),
+}
+
+#[derive(Clone, Copy)]
+enum Update<'a> {
+    Replace,
+    Add { scale: &'a [f32] },
+}
+
+/// Checked operands of one shape.
+struct Job<'a> {
+    rows: usize,
+    columns: usize,
+    start: *const f32,
+    strides: Strides,
+    update: Update<'a>,
+    target: Target,
+    /// Takes the result as well.
+    narrow: Option<SharedRows<bf16>>,
+    /// Takes the mean and the inverse deviation of each row.
+    saved: Option<SharedRows<f32>>,
+}
+
+// SAFETY: each task reads rows of its own, before it writes them.
+unsafe impl Sync for Job<'_> {}
+
+impl Job<'_> {
+    fn new(x: Rows<'_, f32>, target: Target) -> Self {
+        Self {
+            rows: x.rows(),
+            columns: x.columns(),
+            start: x.as_ptr(),
+            strides: x.strides(),
+            update: Update::Replace,
+            target,
+            narrow: None,
+            saved: None,
+        }
+    }
+}
+
+/// Some rows.
+struct Forward<'a> {
+    norm: &'a LayerNorm<'a>,
+    job: &'a Job<'a>,
+    rows: Range<usize>,
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { norm, job, rows } = self;
+        let mut row = rows.start;
+        while row < rows.end {
+            // Four rows at a time hide the time that the sums of one take.
+            if row + 4 <= rows.end {
+                job.rows::<S, 4>(s, norm, row);
+                row += 4;
+            } else {
+                job.rows::<S, 1>(s, norm, row);
+                row += 1;
+            }
+        }
+    }
+}
+
+impl Job<'_> {
+    /// `R` rows from `row` on, which lie in the matrices.
+    #[inline(always)]
+    fn rows<S: Simd, const R: usize>(&self, s: S, norm: &LayerNorm<'_>, row: usize) {
+        let columns = self.columns;
+        let whole = columns / LANES * LANES;
+        let rest = columns - whole;
+        let mut mean = [0f32; R];
+        let mut inverse = [0f32; R];
+        // SAFETY: the rows and columns lie in the matrix.
+        unsafe {
+            let mut sums = [s.zero(); R];
+            for column in (0..whole).step_by(LANES) {
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.add(*sum, self.load(s, row + r, column, LANES, 0.0));
+                }
+            }
+            for (r, sum) in sums.iter_mut().enumerate() {
+                if rest > 0 {
+                    *sum = s.add(*sum, self.load(s, row + r, whole, rest, 0.0));
+                }
+                mean[r] = s.sum(*sum) / columns as f32;
+            }
+            let mut squares = [s.zero(); R];
+            for column in (0..whole).step_by(LANES) {
+                for (r, squares) in squares.iter_mut().enumerate() {
+                    let difference =
+                        s.sub(self.load(s, row + r, column, LANES, 0.0), s.splat(mean[r]));
+                    *squares = s.mul_add(difference, difference, *squares);
+                }
+            }
+            for (r, squares) in squares.iter_mut().enumerate() {
+                if rest > 0 {
+                    let difference =
+                        s.sub(self.load(s, row + r, whole, rest, mean[r]), s.splat(mean[r]));
+                    *squares = s.mul_add(difference, difference, *squares);
+                }
+                inverse[r] = 1.0 / (s.sum(*squares) / columns as f32 + norm.epsilon).sqrt();
+            }
+        }
+        if let Some(saved) = self.saved {
+            for r in 0..R {
+                // SAFETY: the row has two saved values, and this task alone has it.
+                unsafe { saved.at(row + r, 0).cast::<[f32; 2]>().write([mean[r], inverse[r]]) };
+            }
+        }
+        for column in (0..whole).step_by(LANES) {
+            // SAFETY: the rows and these sixteen columns lie in the matrices; this task alone has the rows.
+            unsafe { self.finish::<S, R>(s, norm, [&mean, &inverse], (row, column, LANES)) };
+        }
+        if rest > 0 {
+            // SAFETY: as above, for the columns that are left.
+            unsafe { self.finish::<S, R>(s, norm, [&mean, &inverse], (row, whole, rest)) };
+        }
+    }
+
+    /// # Safety
+    /// The rows and `count` columns lie in the matrices, and no other thread touches these rows.
+    #[inline(always)]
+    unsafe fn finish<S: Simd, const R: usize>(
+        &self,
+        s: S,
+        norm: &LayerNorm<'_>,
+        [mean, inverse]: [&[f32; R]; 2],
+        (row, column, count): (usize, usize, usize),
+    ) {
+        let weight = part(s, norm.weight, column, count);
+        let bias = part(s, norm.bias, column, count);
+        for r in 0..R {
+            let row = row + r;
+            // SAFETY: passed on; no more than `count` columns are touched.
+            unsafe {
+                let x = self.load(s, row, column, count, 0.0);
+                let normal = s.mul(s.sub(x, s.splat(mean[r])), s.splat(inverse[r]));
+                let mut y = s.mul_add(normal, weight, bias);
+                if let (Update::Add { scale }, Target::F32(out)) = (self.update, self.target) {
+                    let old = load(s, out.at(row, column), count, 0.0);
+                    y = s.mul_add(y, part(s, scale, column, count), old);
+                }
+                match self.target {
+                    Target::F32(out) if count == LANES => s.store_ptr(out.at(row, column), y),
+                    Target::F32(out) => {
+                        s.store_part(std::slice::from_raw_parts_mut(out.at(row, column), count), y)
+                    }
+                    Target::Bf16(out) => store_narrow(s, out.at(row, column), count, y),
+                    Target::None => {}
+                }
+                if let Some(out) = self.narrow {
+                    store_narrow(s, out.at(row, column), count, y);
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// `count` columns of the row, from `column` on, lie in the matrix.
+    #[inline(always)]
+    unsafe fn load<S: Simd>(
+        &self,
+        s: S,
+        row: usize,
+        column: usize,
+        count: usize,
+        fill: f32,
+    ) -> S::F32 {
+        // SAFETY: the columns lie side by side, because `column` is a multiple of sixteen.
+        unsafe { load(s, self.start.add(self.strides.offset::<f32>(row, column)), count, fill) }
+    }
+}
+
+/// Up to sixteen values; the missing lanes are `fill`.
+///
+/// # Safety
+/// `count` values can be read.
+#[inline(always)]
+unsafe fn load<S: Simd>(s: S, from: *const f32, count: usize, fill: f32) -> S::F32 {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if count == LANES {
+            s.load_ptr(from)
+        } else {
+            s.load_part(std::slice::from_raw_parts(from, count), fill)
+        }
+    }
+}
+
+/// # Safety
+/// `count` values, at most sixteen, can be written.
+#[inline(always)]
+unsafe fn store_narrow<S: Simd>(s: S, to: *mut bf16, count: usize, x: S::F32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if count == LANES {
+            s.store_bf16_ptr(to.cast(), x);
+        } else {
+            let mut narrow = [0u16; LANES];
+            s.store_bf16_ptr(narrow.as_mut_ptr(), x);
+            std::ptr::copy_nonoverlapping(narrow.as_ptr(), to.cast(), count);
+        }
+    }
+}
+
+/// `count` values, at most sixteen, from `start` on; the missing lanes are zero.
+#[inline(always)]
+fn part<S: Simd>(s: S, values: &[f32], start: usize, count: usize) -> S::F32 {
+    s.load_part(&values[start..start + count], 0.0)
+}
+
+/// Some rows of the gradient. With `n = (x - mean) * inverse` and `g = dy * weight`:
+/// `dx = inverse * (g - mean(g) - n * mean(g * n))`, `dweight = sum of dy * n`, `dbias = sum of dy`.
+struct Backward<'a> {
+    weight: &'a [f32],
+    x: &'a [f32],
+    dy: &'a [f32],
+    saved: &'a [f32],
+    dx: &'a mut [f32],
+    /// `[2][columns]`: the sums over these rows for the weight and the bias.
+    sums: &'a mut [f32],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        self.sums.fill(0.0);
+        let rows = self.saved.len() / 2;
+        let mut row = 0;
+        while row < rows {
+            if row + 4 <= rows {
+                self.rows::<S, 4>(s, row);
+                row += 4;
+            } else {
+                self.rows::<S, 1>(s, row);
+                row += 1;
+            }
+        }
+    }
+}
+
+impl Backward<'_> {
+    #[inline(always)]
+    fn rows<S: Simd, const R: usize>(&mut self, s: S, row: usize) {
+        let columns = self.weight.len();
+        let (whole, rest) = (columns / LANES * LANES, columns % LANES);
+        let mut sums = [[s.zero(); 2]; R];
+        for column in (0..whole).step_by(LANES) {
+            self.sum::<S, R>(s, row, (column, LANES), &mut sums);
+        }
+        if rest > 0 {
+            self.sum::<S, R>(s, row, (whole, rest), &mut sums);
+        }
+        let mut means = [[0f32; 2]; R];
+        for (means, sums) in means.iter_mut().zip(sums) {
+            *means = sums.map(|sum| s.sum(sum) / columns as f32);
+        }
+        for column in (0..whole).step_by(LANES) {
+            self.finish::<S, R>(s, row, (column, LANES), &means);
+        }
+        if rest > 0 {
+            self.finish::<S, R>(s, row, (whole, rest), &means);
+        }
+    }
+
+    /// The sums of `g` and of `g * n` over the columns, and those of all rows for the weight and the bias.
+    #[inline(always)]
+    fn sum<S: Simd, const R: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        (column, count): (usize, usize),
+        sums: &mut [[S::F32; 2]; R],
+    ) {
+        let columns = self.weight.len();
+        let weight = part(s, self.weight, column, count);
+        let mut of_weight = part(s, self.sums, column, count);
+        let mut of_bias = part(s, self.sums, columns + column, count);
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let at = (row + r) * columns + column;
+            let dy = part(s, self.dy, at, count);
+            let normal = self.normal(s, row + r, part(s, self.x, at, count));
+            // Beyond the last column dy and the weight are zero.
+            let g = s.mul(dy, weight);
+            sums[0] = s.add(sums[0], g);
+            sums[1] = s.mul_add(g, normal, sums[1]);
+            of_weight = s.mul_add(dy, normal, of_weight);
+            of_bias = s.add(dy, of_bias);
+        }
+        s.store_part(&mut self.sums[column..column + count], of_weight);
+        s.store_part(&mut self.sums[columns + column..columns + column + count], of_bias);
+    }
+
+    #[inline(always)]
+    fn finish<S: Simd, const R: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        (column, count): (usize, usize),
+        means: &[[f32; 2]; R],
+    ) {
+        let columns = self.weight.len();
+        let weight = part(s, self.weight, column, count);
+        for (r, &[of_g, with_normal]) in means.iter().enumerate() {
+            let at = (row + r) * columns + column;
+            let normal = self.normal(s, row + r, part(s, self.x, at, count));
+            let g = s.sub(s.mul(part(s, self.dy, at, count), weight), s.splat(of_g));
+            let dx = s.mul(
+                s.splat(self.saved[(row + r) * 2 + 1]),
+                s.neg_mul_add(normal, s.splat(with_normal), g),
+            );
+            s.store_part(&mut self.dx[at..at + count], dx);
+        }
+    }
+
+    #[inline(always)]
+    fn normal<S: Simd>(&self, s: S, row: usize, x: S::F32) -> S::F32 {
+        s.mul(s.sub(x, s.splat(self.saved[row * 2])), s.splat(self.saved[row * 2 + 1]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gemm::plane_rows;
+    use crate::testing::{Random, assert_close, machines};
+
+    /// Normal values and inverse deviation of a row in f64.
+    fn normal(x: &[f32], epsilon: f32) -> (Vec<f64>, f64) {
+        let n = x.len() as f64;
+        let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+        let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+        let inverse = 1.0 / (variance + f64::from(epsilon)).sqrt();
+        (x.iter().map(|&x| (f64::from(x) - mean) * inverse).collect(), inverse)
+    }
+
+    const SHAPES: [[usize; 2]; 7] =
+        [[0, 3], [1, 1], [3, 5], [2, 16], [70, 33], [129, 192], [5, 1536]];
+
+    #[test]
+    fn values_agree_with_f64_in_every_layout() {
+        let mut random = Random::new(51);
+        for [rows, columns] in SHAPES {
+            // A mean far from zero, as in a residual stream.
+            let x: Vec<f32> = (0..rows * columns).map(|_| random.uniform(7.0, 9.0)).collect();
+            let (weight, bias, scale) =
+                (random.vec(columns), random.vec(columns), random.vec(columns));
+            let old = random.vec(x.len());
+            let norm = LayerNorm { weight: &weight, bias: &bias, epsilon: 1e-5 };
+            let want: Vec<f64> = x
+                .chunks(columns)
+                .flat_map(|row| normal(row, 1e-5).0)
+                .enumerate()
+                .map(|(i, n)| n * f64::from(weight[i % columns]) + f64::from(bias[i % columns]))
+                .collect();
+            let added: Vec<f64> = want
+                .iter()
+                .enumerate()
+                .map(|(i, y)| f64::from(old[i]) + y * f64::from(scale[i % columns]))
+                .collect();
+            for cpu in machines() {
+                let what = format!("{rows}x{columns} on {cpu:?}");
+                let from = Rows::row_major(&x, rows, columns);
+                let mut y = vec![f32::NAN; x.len()];
+                norm.forward(&cpu, from, RowsMut::row_major(&mut y, rows, columns).into());
+                assert_close(&y, &want, 2e-5, &what);
+
+                let mut in_place = x.clone();
+                norm.forward_in_place(&cpu, RowsMut::row_major(&mut in_place, rows, columns));
+                assert_eq!(y, in_place, "{what}");
+
+                let mut planes = vec![bf16::NAN; columns.div_ceil(32) * plane_rows(rows) * 32];
+                norm.forward(
+                    &cpu,
+                    from,
+                    RowsMut::planes(&mut planes, rows, columns, plane_rows(rows)).into(),
+                );
+                for (i, &wide) in y.iter().enumerate() {
+                    let (row, column) = (i / columns, i % columns);
+                    let got = planes[(column / 32 * plane_rows(rows) + row) * 32 + column % 32];
+                    assert_eq!(got, bf16::from_f32(wide), "{what}");
+                }
+
+                let (mut sum, mut narrow) = (old.clone(), vec![bf16::NAN; x.len()]);
+                let into = RowsMut::row_major(&mut sum, rows, columns);
+                norm.add_scaled(
+                    &cpu,
+                    from,
+                    &scale,
+                    into,
+                    Some(RowsMut::row_major(&mut narrow, rows, columns)),
+                );
+                assert_close(&sum, &added, 2e-5, &what);
+                assert!(
+                    narrow.iter().zip(&sum).all(|(&narrow, &wide)| narrow == bf16::from_f32(wide)),
+                    "{what}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_f64_and_do_not_depend_on_the_threads() {
+        let mut random = Random::new(52);
+        for [rows, columns] in SHAPES {
+            let (x, dy) = (random.vec(rows * columns), random.vec(rows * columns));
+            let (weight, bias) = (random.vec(columns), random.vec(columns));
+            let norm = LayerNorm { weight: &weight, bias: &bias, epsilon: 1e-5 };
+            let mut want_dx = Vec::new();
+            let (mut want_dweight, mut want_dbias) = (vec![0.0; columns], vec![0.0; columns]);
+            let mut steepest = 1f64;
+            for (x, dy) in x.chunks(columns).zip(dy.chunks(columns)) {
+                let (n, inverse) = normal(x, 1e-5);
+                let g: Vec<f64> =
+                    dy.iter().zip(&weight).map(|(&dy, &w)| f64::from(dy) * f64::from(w)).collect();
+                let mean = g.iter().sum::<f64>() / columns as f64;
+                let with_normal =
+                    g.iter().zip(&n).map(|(g, n)| g * n).sum::<f64>() / columns as f64;
+                want_dx
+                    .extend(g.iter().zip(&n).map(|(g, n)| inverse * (g - mean - n * with_normal)));
+                steepest = steepest.max(inverse);
+                for (c, (&dy, n)) in dy.iter().zip(&n).enumerate() {
+                    want_dweight[c] += f64::from(dy) * n;
+                    want_dbias[c] += f64::from(dy);
+                }
+            }
+            for pair in machines().chunks(2) {
+                let answers = [&pair[0], &pair[1]].map(|cpu| {
+                    let what = format!("{rows}x{columns} on {cpu:?}");
+                    let (mut y, mut saved) = (vec![f32::NAN; x.len()], vec![f32::NAN; 2 * rows]);
+                    norm.forward_saving(cpu, &x, &mut y, &mut saved);
+                    let mut plain = vec![f32::NAN; x.len()];
+                    let output = RowsMut::row_major(&mut plain, rows, columns);
+                    norm.forward(cpu, Rows::row_major(&x, rows, columns), output.into());
+                    let plain: Vec<f64> = plain.into_iter().map(f64::from).collect();
+                    assert_close(&y, &plain, 2e-6, &what);
+                    let mut dx = vec![f32::NAN; x.len()];
+                    let (mut dweight, mut dbias) =
+                        (vec![f32::NAN; columns], vec![f32::NAN; columns]);
+                    let gradients = LayerNormGradients {
+                        dx: &mut dx,
+                        dweight: &mut dweight,
+                        dbias: &mut dbias,
+                    };
+                    let mut scratch = vec![f32::NAN; norm.backward_scratch()];
+                    norm.backward(cpu, [&x, &dy], &saved, gradients, &mut scratch);
+                    assert_close(&dx, &want_dx, 4e-6 * steepest, format!("dx, {what}"));
+                    assert_close(&dweight, &want_dweight, 2e-5, format!("dweight, {what}"));
+                    assert_close(&dbias, &want_dbias, 2e-5, format!("dbias, {what}"));
+                    [dx, dweight, dbias]
+                });
+                assert_eq!(answers[0], answers[1], "one and several threads");
+            }
+        }
+    }
+}
