@@ -16,6 +16,7 @@ pub mod azure;
 mod body;
 mod config;
 mod connection;
+mod encodings;
 mod errors;
 mod health;
 mod ids;
@@ -53,8 +54,8 @@ pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};
 pub use sample::{SAMPLE_REQUEST, curl_line};
 pub use segmenter::{
-    Answer, CancelToken, CatalogEntry, Encoding, LoadError, ModelCard, ModelLoader, ModelSpec,
-    Probabilities, PromptWarning, Question, Report, SegmentError, Segmenter,
+    Answer, CancelToken, CatalogEntry, EncodedPicture, LoadError, ModelCard, ModelLoader,
+    ModelSpec, Probabilities, PromptWarning, Question, SegmentError, Segmenter,
 };
 pub use serve::{ServeError, Server};
 pub use state::{AppState, Readiness};

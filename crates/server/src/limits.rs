@@ -14,6 +14,8 @@ pub struct Limits {
     pub mask_pixels: u64,
     /// Bytes of all bodies and waiting pictures together; 1 GiB by default. Whoever comes when it is used up gets 429.
     pub memory_bytes: usize,
+    /// Bytes of encoded pictures that are kept for the next question; 1 GiB by default.
+    pub encoding_bytes: usize,
     /// Characters of a request id; 100, as in Azure.
     pub id_length: usize,
     /// Connections open at once; more wait to be accepted.
@@ -33,6 +35,7 @@ impl Default for Limits {
             },
             mask_pixels: 512 << 20,
             memory_bytes: 1 << 30,
+            encoding_bytes: 1 << 30,
             id_length: 100,
             connections: 1024,
         }

@@ -15,8 +15,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::AppState;
 use crate::auth::authorize_metrics;
+use crate::encodings::Origin;
 use crate::errors::{ApiError, Rejection};
-use crate::segmenter::Encoding;
 use crate::telemetry::Stage;
 
 /// Seconds; from a cached answer to a picture on a slow machine.
@@ -84,7 +84,7 @@ impl Default for Metrics {
         };
         let time = "Time of a request from its head to the end of its reply, by route and status";
         registry.register_with_unit("request", time, Unit::Seconds, metrics.requests.clone());
-        let stage = "Time of a request by stage: body, parse, decode, wait, model, encode";
+        let stage = "Time of a request by stage: body, parse, decode, wait, encode, ask, write";
         registry.register_with_unit("stage", stage, Unit::Seconds, metrics.stages.clone());
         registry.register(
             "rejections",
@@ -128,10 +128,10 @@ impl Metrics {
         self.rejections.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    pub(crate) fn count_encoding(&self, encoding: Encoding) {
-        let outcome = match encoding {
-            Encoding::Kept => "kept",
-            Encoding::Computed => "computed",
+    pub(crate) fn count_encoding(&self, origin: Origin) {
+        let outcome = match origin {
+            Origin::Kept => "kept",
+            Origin::Computed => "computed",
         };
         self.encodings.get_or_create(&OutcomeLabel { outcome }).inc();
     }

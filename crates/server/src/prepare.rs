@@ -95,7 +95,7 @@ fn check(
         let picture = decode(&input, at, &limits.picture)?;
         log.add(Stage::Decode, started.elapsed());
         check_masks(&input, at, &picture, limits.mask_pixels)?;
-        warnings.extend(target.model.review(&row.prompts).into_iter().map(|warning| {
+        warnings.extend(target.model.segmenter.review(&row.prompts).into_iter().map(|warning| {
             format!(
                 "{}: row {at}, sentence {}: {}",
                 warning.code,

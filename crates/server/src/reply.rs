@@ -91,7 +91,7 @@ impl Writer {
             for start in (0..mask.pixels()).step_by(PIECE) {
                 let started = Instant::now();
                 self.write_piece(mask, start, &mut values);
-                job.log.add(Stage::Encode, started.elapsed());
+                job.log.add(Stage::Write, started.elapsed());
                 if self.chunk.len() >= CHUNK {
                     self.send().await?;
                 }

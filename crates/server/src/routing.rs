@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, HeaderName};
 
 use crate::auth::authorize_score;
 use crate::errors::ApiError;
-use crate::runtime::Status;
+use crate::runtime::{LoadedModel, Status};
 use crate::store::{Document, EndpointRecord};
-use crate::{AdminError, AppState, Segmenter};
+use crate::{AdminError, AppState, ModelCard};
 
 /// The header that picks a deployment, and that names in the reply which one answered.
 pub(crate) const DEPLOYMENT: HeaderName = HeaderName::from_static("azureml-model-deployment");
@@ -27,9 +27,16 @@ pub(crate) struct Route {
 pub(crate) struct Target {
     pub(crate) endpoint: String,
     pub(crate) deployment: String,
-    pub(crate) model: Arc<dyn Segmenter>,
+    pub(crate) model: Arc<LoadedModel>,
     /// Time for one row.
     pub(crate) row: Duration,
+}
+
+impl Target {
+    /// What the model says of itself.
+    pub(crate) fn card(&self) -> &ModelCard {
+        self.model.segmenter.card()
+    }
 }
 
 /// Finds the deployment for a request to `endpoint` (the default one when none is named), after checking that the

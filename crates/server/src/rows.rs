@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use medparse_imaging::Picture;
 use medparse_wire::{Fit, Together};
 use tokio::time::timeout_at;
 
 use crate::AppState;
+use crate::encodings::{Fingerprint, Origin, Wanted};
 use crate::errors::ApiError;
 use crate::packed::PackedMask;
 use crate::prepare::{Prepared, PreparedRow};
 use crate::queue::Place;
 use crate::routing::Target;
-use crate::segmenter::{CancelToken, Probabilities, Question, Report, SegmentError};
+use crate::segmenter::{CancelToken, EncodedPicture, Probabilities, Question, SegmentError};
 use crate::telemetry::{RequestLog, Stage};
 
 /// A request that has been admitted.
@@ -39,57 +41,72 @@ impl Job {
     pub(crate) async fn answer(&self, at: usize) -> Result<AnsweredRow, ApiError> {
         let job = self.clone();
         let within = Within { state: &self.state, log: &self.log, limit: self.target.row, row: at };
-        let (answered, report) = within
-            .compute(move |cancel| {
-                let row = job.prepared.rows.get(at).ok_or(ApiError::Internal)?;
-                segment_row(&job, row, at, cancel)
-            })
-            .await?;
-        self.state.metrics().count_encoding(report.encoding);
-        Ok(answered)
+        let compute = move |cancel: &CancelToken| {
+            let row = job.prepared.rows.get(at).ok_or(ApiError::Internal)?;
+            answer_row(&job, row, at, cancel)
+        };
+        within.compute(compute).await
     }
 }
 
-fn segment_row(
+fn answer_row(
     job: &Job,
     row: &PreparedRow,
     at: usize,
     cancel: &CancelToken,
-) -> Result<(AnsweredRow, Report), ApiError> {
+) -> Result<AnsweredRow, ApiError> {
     let started = Instant::now();
     let picture = row.picture(&job.state.config().limits.picture)?;
     job.log.add(Stage::Decode, started.elapsed());
+    // The reference asks all sentences of a row together, of the picture stretched to its square.
+    let encoding = encode(&job.state, &job.target, &picture, Fit::Stretch, &job.log, cancel);
+    let (encoded, _) = encoding.map_err(|error| job.log.model_error(at, error))?;
     let mut masks = Vec::with_capacity(row.prompts.len());
     let mut categories = Vec::with_capacity(row.prompts.len());
     let question = Question {
-        picture: &picture,
+        picture: &encoded,
         prompts: &row.prompts,
-        // The reference asks all sentences of a row together, of the picture stretched to its square.
         together: Together::Joint,
-        fit: Fit::Stretch,
         probabilities: Probabilities::Omit,
         cancel,
     };
     let mut packing = Duration::ZERO;
     let started = Instant::now();
-    let outcome = job.target.model.segment(&question, &mut |answer| {
+    let outcome = job.target.model.segmenter.ask(&question, &mut |answer| {
         let started = Instant::now();
         masks.push(PackedMask::pack(&answer.mask));
         packing += started.elapsed();
         categories.push(answer.category);
     });
-    job.log.add(Stage::Model, started.elapsed().saturating_sub(packing));
-    job.log.add(Stage::Encode, packing);
-    let report = outcome.map_err(|error| job.log.model_error(at, error))?;
+    job.log.add(Stage::Ask, started.elapsed().saturating_sub(packing));
+    job.log.add(Stage::Write, packing);
+    outcome.map_err(|error| job.log.model_error(at, error))?;
     let pixels = picture.width() as usize * picture.height() as usize;
     if masks.len() != row.prompts.len() || masks.iter().any(|mask| mask.pixels() != pixels) {
-        return Err(job.log.model_error(
-            at,
-            SegmentError::Failed("the answers do not fit the question".to_owned()),
-        ));
+        let misfit = SegmentError::Failed("the answers do not fit the question".to_owned());
+        return Err(job.log.model_error(at, misfit));
     }
     let shape = [masks.len(), picture.height() as usize, picture.width() as usize];
-    Ok((AnsweredRow { masks, categories, shape }, report))
+    Ok(AnsweredRow { masks, categories, shape })
+}
+
+/// The encoding of a picture, counted and timed.
+pub(crate) fn encode(
+    state: &AppState,
+    target: &Target,
+    picture: &Picture,
+    fit: Fit,
+    log: &RequestLog,
+    cancel: &CancelToken,
+) -> Result<(Arc<EncodedPicture>, Origin), SegmentError> {
+    let started = Instant::now();
+    let fingerprint = Fingerprint::of(picture);
+    log.add(Stage::Decode, started.elapsed());
+    let started = Instant::now();
+    let wanted = Wanted { model: &target.model, picture, fingerprint, fit };
+    let encoding = state.encodings().of(wanted, cancel);
+    log.add(Stage::Encode, started.elapsed());
+    encoding.inspect(|(_, origin)| state.metrics().count_encoding(*origin))
 }
 
 /// Computation under a deadline.

@@ -1,9 +1,11 @@
 //! The deployments that run: what the state asks for, loaded in the background.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jiff::Timestamp;
+use medparse_wire::Fit;
 
 use crate::store::{DeploymentRecord, Document};
 use crate::{CatalogEntry, ModelLoader, ModelSpec, Segmenter};
@@ -23,11 +25,27 @@ pub(crate) struct Runtime {
     loader: Arc<dyn ModelLoader>,
     entries: Mutex<HashMap<Key, Entry>>,
     models: Mutex<HashMap<ModelSpec, SharedModel>>,
+    /// Counts the models loaded.
+    loads: AtomicU64,
 }
 
 /// The place of a model that several deployments may ask for: locked while the first of them loads it, and empty again
 /// when the last of them has gone.
-type SharedModel = Arc<Mutex<Option<Weak<dyn Segmenter>>>>;
+type SharedModel = Arc<Mutex<Option<Weak<LoadedModel>>>>;
+
+/// A model in memory.
+pub(crate) struct LoadedModel {
+    /// Told apart from every other model that this process has loaded.
+    pub(crate) id: u64,
+    pub(crate) segmenter: Arc<dyn Segmenter>,
+}
+
+impl LoadedModel {
+    /// How a picture is fitted when `asked` was asked for; never [`Fit::Model`].
+    pub(crate) fn fit(&self, asked: Fit) -> Fit {
+        if asked == Fit::Model { self.segmenter.card().fit } else { asked }
+    }
+}
 
 /// Endpoint and deployment.
 type Key = (String, String);
@@ -36,13 +54,18 @@ struct Entry {
     spec: ModelSpec,
     status: Status,
     /// The model that answers; while a changed deployment loads, the one before.
-    serving: Option<Arc<dyn Segmenter>>,
+    serving: Option<Arc<LoadedModel>>,
     log: VecDeque<String>,
 }
 
 impl Runtime {
     pub(crate) fn new(loader: Arc<dyn ModelLoader>) -> Self {
-        Self { loader, entries: Mutex::default(), models: Mutex::default() }
+        Self {
+            loader,
+            entries: Mutex::default(),
+            models: Mutex::default(),
+            loads: AtomicU64::new(0),
+        }
     }
 
     /// Brings what runs in line with what the state asks for; loading goes on in the background.
@@ -91,7 +114,10 @@ impl Runtime {
         let mut slot = lock(&shared);
         let loaded = match slot.as_ref().and_then(Weak::upgrade) {
             Some(model) => Ok(model),
-            None => self.loader.load(spec),
+            None => self.loader.load(spec).map(|segmenter| {
+                let id = self.loads.fetch_add(1, Ordering::Relaxed);
+                Arc::new(LoadedModel { id, segmenter })
+            }),
         };
         if let Ok(model) = &loaded {
             *slot = Some(Arc::downgrade(model));
@@ -102,11 +128,8 @@ impl Runtime {
         let Some(entry) = entries.get_mut(key).filter(|entry| entry.spec == *spec) else { return };
         match loaded {
             Ok(model) => {
-                entry.note(&format!(
-                    "the model {} is ready, in {}",
-                    model.card().name,
-                    model.card().precision
-                ));
+                let card = model.segmenter.card();
+                entry.note(&format!("the model {} is ready, in {}", card.name, card.precision));
                 tracing::info!(endpoint = key.0, deployment = key.1, "deployment ready");
                 entry.serving = Some(model);
                 entry.status = Status::Ready;
@@ -120,7 +143,7 @@ impl Runtime {
     }
 
     /// The model that answers for a deployment.
-    pub(crate) fn serving(&self, endpoint: &str, name: &str) -> Option<Arc<dyn Segmenter>> {
+    pub(crate) fn serving(&self, endpoint: &str, name: &str) -> Option<Arc<LoadedModel>> {
         self.lock().get(&(endpoint.to_owned(), name.to_owned()))?.serving.clone()
     }
 

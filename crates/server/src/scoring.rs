@@ -87,7 +87,7 @@ fn framing(reply: Reply, target: &Target, prepared: &Prepared) -> Framing {
         Reply::Mlflow => Framing::Mlflow,
         Reply::V2 { model } => Framing::V2 {
             model,
-            version: target.model.card().version.clone(),
+            version: target.card().version.clone(),
             id: prepared.id.clone(),
             rows: prepared.rows.len(),
         },

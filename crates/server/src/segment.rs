@@ -16,11 +16,12 @@ use medparse_wire::{
 
 use crate::AppState;
 use crate::body::{Held, parse_object, read_json};
+use crate::encodings::Origin;
 use crate::errors::ApiError;
 use crate::queue::{Charge, Place};
 use crate::routing::{DEPLOYMENT, Target, route};
-use crate::rows::Within;
-use crate::segmenter::{Answer, CancelToken, Encoding, Probabilities, Question, Report};
+use crate::rows::{Within, encode};
+use crate::segmenter::{Answer, CancelToken, Probabilities, Question, SegmentError};
 use crate::telemetry::{RequestLog, Stage};
 
 /// A question whose picture has been read.
@@ -32,6 +33,13 @@ struct Asked {
     probabilities: Probabilities,
     _charge: Charge,
     _place: Place,
+}
+
+/// What the model answered.
+struct Asking {
+    prompts: Vec<PromptReport>,
+    fit: Fit,
+    origin: Origin,
 }
 
 /// `POST /api/v1/segment`, `POST /api/v1/endpoints/{endpoint}/segment`.
@@ -49,11 +57,9 @@ pub(crate) async fn segment(
     log.add(Stage::Body, started.elapsed());
     let place = state.queue().enter()?;
     let asked = Arc::new(read(&state, held, place, &log).await?);
-    let (answers, report) = ask(&state, &asked, &target, &log).await?;
-    state.metrics().count_encoding(report.encoding);
+    let asking = ask(&state, &asked, &target, &log).await?;
     let deployment = HeaderValue::from_str(&target.deployment).map_err(|_| ApiError::Internal)?;
-    let reply =
-        tokio::task::spawn_blocking(move || reply(&asked, &target, answers, report, &log)).await;
+    let reply = tokio::task::spawn_blocking(move || reply(&asked, &target, asking, &log)).await;
     let mut response = Json(reply.map_err(|_| ApiError::Internal)?).into_response();
     response.headers_mut().insert(DEPLOYMENT, deployment);
     Ok(response)
@@ -139,50 +145,51 @@ async fn ask(
     asked: &Arc<Asked>,
     target: &Target,
     log: &RequestLog,
-) -> Result<(Vec<PromptReport>, Report), ApiError> {
+) -> Result<Asking, ApiError> {
     let within = Within { state, log, limit: target.row, row: 0 };
-    let (asked, target, log) = (asked.clone(), target.clone(), log.clone());
-    within.compute(move |cancel| ask_model(&asked, &target, &log, cancel)).await
+    let (state, asked, target, log) = (state.clone(), asked.clone(), target.clone(), log.clone());
+    within
+        .compute(move |cancel| {
+            let answered = ask_model(&state, &asked, &target, &log, cancel);
+            answered.map_err(|error| log.model_error(0, error))
+        })
+        .await
 }
 
 fn ask_model(
+    state: &AppState,
     asked: &Asked,
     target: &Target,
     log: &RequestLog,
     cancel: &CancelToken,
-) -> Result<(Vec<PromptReport>, Report), ApiError> {
+) -> Result<Asking, SegmentError> {
+    let fit = target.model.fit(asked.fit);
+    let (encoded, origin) = encode(state, target, &asked.picture, fit, log, cancel)?;
     let groups: Vec<&[String]> = match asked.together {
         Together::Joint => vec![&asked.prompts[..]],
         Together::Alone => asked.prompts.chunks(1).collect(),
     };
-    let mut answers = Vec::with_capacity(asked.prompts.len());
-    let mut whole: Option<Report> = None;
-    for prompts in groups {
+    let mut prompts = Vec::with_capacity(asked.prompts.len());
+    let mut describing = Duration::ZERO;
+    let started = Instant::now();
+    for group in groups {
         let question = Question {
-            picture: &asked.picture,
-            prompts,
+            picture: &encoded,
+            prompts: group,
             together: asked.together,
-            fit: asked.fit,
             probabilities: asked.probabilities,
             cancel,
         };
-        let started = Instant::now();
-        let mut describing = Duration::ZERO;
-        let mut at = 0;
-        let outcome = target.model.segment(&question, &mut |answer| {
+        target.model.segmenter.ask(&question, &mut |answer| {
             let started = Instant::now();
-            let prompt = prompts.get(at).cloned().unwrap_or_default();
-            answers.push(describe(prompt, answer, &asked.picture));
-            at += 1;
+            let prompt = asked.prompts.get(prompts.len()).cloned().unwrap_or_default();
+            prompts.push(describe(prompt, answer, &asked.picture));
             describing += started.elapsed();
-        });
-        log.add(Stage::Model, started.elapsed().saturating_sub(describing));
-        log.add(Stage::Encode, describing);
-        let report = outcome.map_err(|error| log.model_error(0, error))?;
-        // Only the first group can have computed the encoding; it decides what is reported.
-        whole.get_or_insert(report);
+        })?;
     }
-    Ok((answers, whole.ok_or(ApiError::Internal)?))
+    log.add(Stage::Ask, started.elapsed().saturating_sub(describing));
+    log.add(Stage::Write, describing);
+    Ok(Asking { prompts, fit, origin })
 }
 
 fn describe(prompt: String, answer: Answer, picture: &Picture) -> PromptReport {
@@ -206,29 +213,24 @@ fn describe(prompt: String, answer: Answer, picture: &Picture) -> PromptReport {
     }
 }
 
-fn reply(
-    asked: &Asked,
-    target: &Target,
-    prompts: Vec<PromptReport>,
-    report: Report,
-    log: &RequestLog,
-) -> SegmentReply {
+fn reply(asked: &Asked, target: &Target, asking: Asking, log: &RequestLog) -> SegmentReply {
     let ms = |stage| log.spent(stage).as_secs_f64() * 1e3;
-    let card = target.model.card();
+    let card = target.card();
     SegmentReply {
         model: card.name.clone(),
         deployment: target.deployment.clone(),
         together: asked.together,
-        fit: report.fit,
+        fit: asking.fit,
         precision: card.precision.clone(),
         picture: PictureReport {
             width: asked.picture.width() as usize,
             height: asked.picture.height() as usize,
             spacing_mm: asked.picture.geometry().map(|geometry| geometry.spacing),
         },
-        prompts,
+        prompts: asking.prompts,
         warnings: target
             .model
+            .segmenter
             .review(&asked.prompts)
             .into_iter()
             .map(|warning| WarningReport {
@@ -239,8 +241,9 @@ fn reply(
         timing: SegmentTiming {
             decode_ms: ms(Stage::Decode),
             wait_ms: ms(Stage::Wait),
-            model_ms: ms(Stage::Model),
-            cached: report.encoding == Encoding::Kept,
+            encode_ms: ms(Stage::Encode),
+            ask_ms: ms(Stage::Ask),
+            cached: asking.origin == Origin::Kept,
         },
     }
 }

@@ -1,14 +1,18 @@
 //! What the server asks of a model: a small trait, so that scoring can be tested and measured without a network.
 
+use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use medparse_imaging::{Mask, Picture};
 use medparse_wire::{Fit, Together};
 use thiserror::Error;
 
 /// One loaded model, shared by every request.
+///
+/// A question has two halves: the picture is encoded, which is slow and depends on it alone, and the sentences are asked
+/// of the encoding. The server keeps encodings for the next question.
 pub trait Segmenter: Send + Sync + 'static {
     /// What the model is.
     fn card(&self) -> &ModelCard;
@@ -17,17 +21,42 @@ pub trait Segmenter: Send + Sync + 'static {
     /// model's targets. Costs no more than tokenizing.
     fn review(&self, prompts: &[String]) -> Vec<PromptWarning>;
 
+    /// Encodes a picture, brought to the model's square by `fit`, which is never [`Fit::Model`].
+    ///
+    /// # Errors
+    /// [`SegmentError::Cancelled`] soon after `cancel` is cancelled; otherwise what went wrong.
+    fn encode(
+        &self,
+        picture: &Picture,
+        fit: Fit,
+        cancel: &CancelToken,
+    ) -> Result<EncodedPicture, SegmentError>;
+
     /// Answers every sentence in order, one call of `answer` each.
     ///
     /// The answers are handed over one at a time so that no more than one mask of full size need exist at once.
     ///
     /// # Errors
-    /// [`SegmentError::Cancelled`] soon after the question's token is cancelled; otherwise what went wrong.
-    fn segment(
+    /// As [`encode`](Self::encode).
+    fn ask(
         &self,
         question: &Question<'_>,
         answer: &mut dyn FnMut(Answer),
-    ) -> Result<Report, SegmentError>;
+    ) -> Result<(), SegmentError>;
+}
+
+/// A picture as a model sees it.
+pub struct EncodedPicture {
+    /// What the model made of it; only the model that made it looks inside.
+    pub value: Box<dyn Any + Send + Sync>,
+    /// Its size in memory.
+    pub bytes: usize,
+}
+
+impl fmt::Debug for EncodedPicture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncodedPicture").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
 }
 
 /// What a model is, as `/v2/models/{name}`, the catalog and every reply say it.
@@ -39,21 +68,21 @@ pub struct ModelCard {
     pub version: String,
     /// Number format that runs: `f32`, `bf16` or `int8`.
     pub precision: String,
+    /// How the model was shown pictures that are not square; never [`Fit::Model`].
+    pub fit: Fit,
     /// One paragraph on what the model is for and where it came from.
     pub description: String,
 }
 
-/// A picture and the sentences asked of it.
+/// An encoded picture and the sentences asked of it.
 #[derive(Debug)]
 pub struct Question<'a> {
-    /// The picture, 8-bit RGB.
-    pub picture: &'a Picture,
+    /// The picture, as [`Segmenter::encode`] of the same model made it.
+    pub picture: &'a EncodedPicture,
     /// The sentences; at least one, none empty.
     pub prompts: &'a [String],
     /// Whether the sentences see each other.
     pub together: Together,
-    /// How the picture is brought to the model's square.
-    pub fit: Fit,
     /// Whether the answers carry probabilities.
     pub probabilities: Probabilities,
     /// Asks for an early end.
@@ -84,28 +113,6 @@ pub struct Answer {
     pub truncated: bool,
     /// Probabilities times 255, one byte a pixel, C order `[height, width]`, where they were asked for.
     pub probabilities: Option<Vec<u8>>,
-}
-
-/// How a question went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
-    /// Whether the picture's encoding was already there.
-    pub encoding: Encoding,
-    /// How the picture was brought to the model's square; never [`Fit::Model`].
-    pub fit: Fit,
-    /// Time spent encoding the picture; zero when it was there.
-    pub encode: Duration,
-    /// Time spent on the sentences.
-    pub decode: Duration,
-}
-
-/// Where the encoding of a picture came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// It was kept from an earlier question.
-    Kept,
-    /// It was computed for this question.
-    Computed,
 }
 
 /// Something a reader should know about one sentence.

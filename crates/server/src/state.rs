@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::encodings::Encodings;
 use crate::errors::ApiError;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -21,6 +22,7 @@ struct Inner {
     store: Store,
     runtime: Arc<Runtime>,
     queue: Queue,
+    encodings: Encodings,
     metrics: Metrics,
     turns: Turns,
     draining: AtomicBool,
@@ -51,6 +53,7 @@ impl AppState {
         let state = Self(Arc::new(Inner {
             queue: Queue::new(config.capacity, &config.limits),
             runtime: Arc::new(Runtime::new(loader)),
+            encodings: Encodings::new(config.limits.encoding_bytes),
             metrics: Metrics::default(),
             turns: Turns::default(),
             draining: AtomicBool::new(false),
@@ -77,6 +80,10 @@ impl AppState {
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.0.queue
+    }
+
+    pub(crate) fn encodings(&self) -> &Encodings {
+        &self.0.encodings
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -32,15 +32,17 @@ pub(crate) enum Stage {
     Decode,
     /// Waiting for the model.
     Wait,
-    /// The model.
-    Model,
-    /// Masks to base64 and JSON.
+    /// The model: the picture.
     Encode,
+    /// The model: the sentences.
+    Ask,
+    /// Masks to base64 and JSON.
+    Write,
 }
 
 impl Stage {
-    const ALL: [Self; 6] =
-        [Self::Body, Self::Parse, Self::Decode, Self::Wait, Self::Model, Self::Encode];
+    const ALL: [Self; 7] =
+        [Self::Body, Self::Parse, Self::Decode, Self::Wait, Self::Encode, Self::Ask, Self::Write];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -48,8 +50,9 @@ impl Stage {
             Self::Parse => "parse",
             Self::Decode => "decode",
             Self::Wait => "wait",
-            Self::Model => "model",
             Self::Encode => "encode",
+            Self::Ask => "ask",
+            Self::Write => "write",
         }
     }
 }
@@ -209,8 +212,9 @@ impl Drop for Line {
             parse_ms = stage(Stage::Parse),
             decode_ms = stage(Stage::Decode),
             wait_ms = stage(Stage::Wait),
-            model_ms = stage(Stage::Model),
             encode_ms = stage(Stage::Encode),
+            ask_ms = stage(Stage::Ask),
+            write_ms = stage(Stage::Write),
             bytes = self.sent,
             ending = ?self.ending,
             "request"

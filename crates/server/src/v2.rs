@@ -76,7 +76,7 @@ pub(crate) async fn model(
 ) -> Result<Json<ModelMetadata>, ApiError> {
     let target = described(&state, names.name())?;
     check_version(&target, &names)?;
-    Ok(Json(ModelMetadata::of(names.name(), &target.model.card().version)))
+    Ok(Json(ModelMetadata::of(names.name(), &target.card().version)))
 }
 
 /// `GET /v2/models/{name}/ready`.
@@ -129,7 +129,7 @@ impl ModelPath {
 }
 
 fn check_version(target: &Target, names: &ModelPath) -> Result<(), ApiError> {
-    let found = &target.model.card().version;
+    let found = &target.card().version;
     match &names.version {
         Some(version) if version != found => Err(ApiError::NotFound(format!(
             "the model {:?} has the version {found:?}, not {version:?}",

@@ -2,6 +2,7 @@
 
     load.py URL PID cost    CPU time outside the model for one 1024x1024 PNG with two sentences, by stage
     load.py URL PID rate    requests a second for small pictures on kept-open connections
+    load.py URL PID slow    p99 of healthy clients without and with 200 slow ones beside them
     load.py URL PID storm [SECONDS] [CLIENTS]
                             valid and bad requests mixed, more clients than places, slow clients beside them
 
@@ -136,7 +137,7 @@ async def cost(url, pid, host, port):
         wall = (time.monotonic() - started) / count * 1e3
         spent = (processor_seconds(pid) - spent) / count * 1e3
         by_stage = {stage: (value - before[stage]) / count * 1e3 for stage, value in stages(url).items()}
-        outside = spent - by_stage.pop("model")
+        outside = spent - by_stage.pop("encode") - by_stage.pop("ask")
         by_stage.pop("wait")
         parts = ", ".join(f"{stage} {value:.1f}" for stage, value in by_stage.items())
         print(
@@ -168,6 +169,43 @@ async def rate(url, pid, host, port):
         print(
             f"{clients:3} clients: {done / 5:7.0f} requests/s, p50 {percentile(times, 0.5):.2f} ms, "
             f"p99 {percentile(times, 0.99):.2f} ms, {spent / done * 1e6:.0f} us of CPU each"
+        )
+
+
+async def slow(url, pid, host, port):
+    """Healthy clients alone, then beside 200 that say half a request and then nothing."""
+    body = score((png(64, 64, "ramp"), "cell & nucleus"))
+
+    async def healthy(end, times):
+        connection = Connection(host, port)
+        while time.monotonic() < end:
+            started = time.monotonic()
+            status, _ = await connection.post(body)
+            assert status == 200, status
+            times.append(time.monotonic() - started)
+            await asyncio.sleep(0.01)
+
+    closed = []
+
+    async def dribble(start):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{")
+        try:
+            while await reader.read(65536):
+                pass
+        except ConnectionError:
+            pass
+        closed.append(time.monotonic() - start)
+        writer.close()
+
+    for count in (0, 200):
+        times, start = [], time.monotonic()
+        dribblers = [dribble(start) for _ in range(count)]
+        await asyncio.gather(*(healthy(start + 10, times) for _ in range(4)), *dribblers)
+        text = f", all closed after {min(closed):.1f} to {max(closed):.1f} s" if closed else ""
+        print(
+            f"beside {count:3} slow clients: {len(times)} requests, p50 {percentile(times, 0.5):.2f} ms, "
+            f"p99 {percentile(times, 0.99):.2f} ms{text}"
         )
 
 
@@ -255,7 +293,7 @@ async def storm(url, pid, host, port, seconds=60, clients=80):
 def main():
     url, pid, mode, *rest = sys.argv[1:]
     parts = urllib.parse.urlsplit(url)
-    work = {"cost": cost, "rate": rate, "storm": storm}[mode]
+    work = {"cost": cost, "rate": rate, "slow": slow, "storm": storm}[mode]
     asyncio.run(work(url, int(pid), parts.hostname, parts.port, *map(int, rest)))
 
 

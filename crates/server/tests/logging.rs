@@ -81,9 +81,16 @@ async fn one_line_a_request_and_nothing_of_what_was_sent() {
         [&first["id"], &first["status"], &first["rows"], &first["prompts"], &first["deployment"]],
         [&json!("the-request"), &json!(200), &json!(2), &json!(3), &json!("default")]
     );
-    for stage in
-        ["total_ms", "body_ms", "parse_ms", "decode_ms", "wait_ms", "model_ms", "encode_ms"]
-    {
+    for stage in [
+        "total_ms",
+        "body_ms",
+        "parse_ms",
+        "decode_ms",
+        "wait_ms",
+        "encode_ms",
+        "ask_ms",
+        "write_ms",
+    ] {
         assert!(first[stage].is_number(), "{stage}");
     }
 }

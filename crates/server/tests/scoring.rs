@@ -471,14 +471,16 @@ async fn the_page_s_question_gets_probabilities_and_geometry() {
             base64_simd::STANDARD.decode_to_vec(prompt["probabilities"].as_str().unwrap()).unwrap();
         assert_eq!(values, expected.iter().map(|value| value / 2).collect::<Vec<_>>());
     }
-    let joint = json!({"image": png, "prompts": ["a", "b"], "together": "joint", "fit": "pad", "probabilities": false});
-    let body = server.post("/api/v1/segment", joint).await.json();
-    assert_eq!((&body["fit"], &body["timing"]["cached"]), (&json!("pad"), &json!(true)));
     let second = expected_mask(&sent, 1).iter().filter(|&&value| value == 255).count();
-    assert_eq!(
-        (&body["prompts"][1]["area_px"], &body["prompts"][1]["probabilities"]),
-        (&json!(second), &Value::Null)
-    );
+    for (fit, cached) in [("stretch", true), ("pad", false), ("pad", true)] {
+        let joint = json!({
+            "image": png, "prompts": ["a", "b"], "together": "joint", "fit": fit, "probabilities": false
+        });
+        let body = server.post("/api/v1/segment", joint).await.json();
+        assert_eq!((&body["fit"], &body["timing"]["cached"]), (&json!(fit), &json!(cached)));
+        let answer = &body["prompts"][1];
+        assert_eq!((&answer["area_px"], &answer["probabilities"]), (&json!(second), &Value::Null));
+    }
     for (body, status, code) in [
         (json!({"image": png, "prompts": []}), 400, "InvalidRequest"),
         (json!({"image": png, "prompts": ["a", " "]}), 422, "InvalidRow"),
@@ -509,7 +511,7 @@ async fn metrics_count_what_happened() {
         "medparse_encodings_total{outcome=\"kept\"} 2",
         "medparse_rejections_total{reason=\"BadRequest\"} 1",
         "medparse_request_seconds_count{route=\"/score\",status=\"200\"} 3",
-        "medparse_stage_seconds_count{stage=\"model\"} 3",
+        "medparse_stage_seconds_count{stage=\"ask\"} 3",
         "medparse_queue_depth 0",
         "medparse_ready 1.0",
         "# EOF",

@@ -37,7 +37,7 @@ pub enum Together {
 }
 
 /// How a picture is brought to the model's square.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
     /// As the model was trained.
@@ -135,8 +135,10 @@ pub struct SegmentTiming {
     pub decode_ms: f64,
     /// Waiting for a place at the model.
     pub wait_ms: f64,
-    /// The model.
-    pub model_ms: f64,
+    /// The model: the picture.
+    pub encode_ms: f64,
+    /// The model: the sentences.
+    pub ask_ms: f64,
     /// Whether the picture's encoding was already there.
     pub cached: bool,
 }

@@ -1,26 +1,23 @@
 //! A model that costs nothing: its answers follow from picture and sentence by arithmetic that a test can repeat.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use medparse_imaging::Mask;
+use medparse_imaging::{Mask, Picture};
 use medparse_server::{
-    Answer, CatalogEntry, Encoding, LoadError, ModelCard, ModelLoader, ModelSpec, Probabilities,
-    PromptWarning, Question, Report, SegmentError, Segmenter,
+    Answer, CancelToken, CatalogEntry, EncodedPicture, LoadError, ModelCard, ModelLoader,
+    ModelSpec, Probabilities, PromptWarning, Question, SegmentError, Segmenter,
 };
 use medparse_wire::{CATEGORIES, Fit};
 
 /// The model: sentence `p` is the foreground where the green channel of a pixel is at least `32 × (p + 1)`; the model
-/// "second" answers the opposite. A picture is "encoded" when it is first seen.
+/// "second" answers the opposite.
 #[derive(Debug)]
 pub struct Stub {
     card: ModelCard,
     inverted: bool,
     delay: Duration,
-    encoded: Mutex<HashSet<u64>>,
     /// Pictures encoded.
     pub encodings: AtomicUsize,
     /// Questions that were asked to end early.
@@ -36,53 +33,36 @@ impl Stub {
                 name: name.to_owned(),
                 version: "1".to_owned(),
                 precision: "f32".to_owned(),
+                fit: Fit::Stretch,
                 description: "Arithmetic for tests".to_owned(),
             },
             inverted: name == "second",
             delay,
-            encoded: Mutex::default(),
             encodings: AtomicUsize::new(0),
             cancelled: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
         }
     }
 
-    fn encode(&self, question: &Question<'_>) -> Encoding {
-        let mut hasher = DefaultHasher::new();
-        question
-            .picture
-            .pixels()
-            .get(..4096.min(question.picture.pixels().len()))
-            .hash(&mut hasher);
-        question.picture.dimensions().hash(&mut hasher);
-        if self.encoded.lock().unwrap().insert(hasher.finish()) {
-            self.encodings.fetch_add(1, Ordering::SeqCst);
-            return Encoding::Computed;
-        }
-        Encoding::Kept
-    }
-
-    fn work(&self, question: &Question<'_>) -> Result<(), SegmentError> {
+    fn work(&self, cancel: &CancelToken) -> Result<(), SegmentError> {
         let end = Instant::now() + self.delay;
         while Instant::now() < end {
-            if question.cancel.is_cancelled() {
+            if cancel.is_cancelled() {
                 self.cancelled.fetch_add(1, Ordering::SeqCst);
                 return Err(SegmentError::Cancelled);
             }
-            std::thread::sleep(
-                Duration::from_millis(2).min(end.saturating_duration_since(Instant::now())),
-            );
+            let rest = end.saturating_duration_since(Instant::now());
+            std::thread::sleep(Duration::from_millis(2).min(rest));
         }
         Ok(())
     }
 
-    fn mask(&self, question: &Question<'_>, prompt: usize) -> Mask {
+    fn mask(&self, picture: &Picture, prompt: usize) -> Mask {
         let threshold = 32 * (prompt + 1);
-        let values = question.picture.pixels().chunks_exact(3);
+        let values = picture.pixels().chunks_exact(3);
         let values = values
             .map(|rgb| if (usize::from(rgb[1]) >= threshold) != self.inverted { 255 } else { 0 });
-        Mask::from_pixels(question.picture.width(), question.picture.height(), values.collect())
-            .unwrap()
+        Mask::from_pixels(picture.width(), picture.height(), values.collect()).unwrap()
     }
 }
 
@@ -101,13 +81,24 @@ impl Segmenter for Stub {
         prompts.iter().enumerate().filter(|(_, prompt)| cut(prompt)).map(warning).collect()
     }
 
-    fn segment(
+    fn encode(
+        &self,
+        picture: &Picture,
+        fit: Fit,
+        _: &CancelToken,
+    ) -> Result<EncodedPicture, SegmentError> {
+        self.encodings.fetch_add(1, Ordering::SeqCst);
+        assert_ne!(fit, Fit::Model);
+        Ok(EncodedPicture { value: Box::new(picture.clone()), bytes: picture.pixels().len() })
+    }
+
+    fn ask(
         &self,
         question: &Question<'_>,
         answer: &mut dyn FnMut(Answer),
-    ) -> Result<Report, SegmentError> {
-        let encoding = self.encode(question);
-        self.work(question)?;
+    ) -> Result<(), SegmentError> {
+        let picture: &Picture = question.picture.value.downcast_ref().unwrap();
+        self.work(question.cancel)?;
         for (at, prompt) in question.prompts.iter().enumerate() {
             match prompt.as_str() {
                 "fail" => {
@@ -119,7 +110,7 @@ impl Segmenter for Stub {
                 }
                 _ => {}
             }
-            let mask = self.mask(question, at);
+            let mask = self.mask(picture, at);
             let probabilities = match question.probabilities {
                 Probabilities::Include => {
                     Some(mask.pixels().iter().map(|value| value / 2).collect())
@@ -136,8 +127,7 @@ impl Segmenter for Stub {
             });
         }
         self.answered.fetch_add(1, Ordering::SeqCst);
-        let fit = if question.fit == Fit::Pad { Fit::Pad } else { Fit::Stretch };
-        Ok(Report { encoding, fit, encode: Duration::ZERO, decode: self.delay })
+        Ok(())
     }
 }
 
