@@ -1,6 +1,7 @@
 //! CPU kernels on slices.
 
 mod activation;
+pub mod attention;
 mod buffer;
 pub mod depthwise;
 pub mod gemm;

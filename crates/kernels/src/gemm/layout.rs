@@ -1,5 +1,6 @@
 //! How the operands of a matrix product lie in memory.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use bytemuck::Pod;
@@ -87,11 +88,18 @@ pub const fn plane_rows(rows: usize) -> usize {
 /// A matrix that is read, one row per token or pixel.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, T> {
-    data: &'a [T],
+    /// A pointer rather than a slice, because other columns of the same rows may be written meanwhile.
+    start: *const T,
     rows: usize,
     columns: usize,
     strides: Strides,
+    lifetime: PhantomData<&'a [T]>,
 }
+
+// SAFETY: a `Rows` is a borrow of values, as `&[T]` is.
+unsafe impl<T: Sync> Send for Rows<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Rows<'_, T> {}
 
 impl<'a, T: Element> Rows<'a, T> {
     /// `[rows, columns]`, row after row.
@@ -126,7 +134,7 @@ impl<'a, T: Element> Rows<'a, T> {
     #[track_caller]
     fn new(data: &'a [T], rows: usize, columns: usize, strides: Strides) -> Self {
         strides.check::<T>(rows, columns, data.len());
-        Self { data, rows, columns, strides }
+        Self { start: data.as_ptr(), rows, columns, strides, lifetime: PhantomData }
     }
 
     /// How many rows.
@@ -150,8 +158,11 @@ impl<'a, T: Element> Rows<'a, T> {
             "rows {range:?} of {}",
             self.rows
         );
-        let start = (range.start * self.strides.row).min(self.data.len());
-        Self { data: &self.data[start..], rows: range.len(), ..*self }
+        Self {
+            start: self.start.wrapping_add(range.start * self.strides.row),
+            rows: range.len(),
+            ..*self
+        }
     }
 
     /// These columns alone.
@@ -170,8 +181,8 @@ impl<'a, T: Element> Rows<'a, T> {
             "columns {range:?} start inside a line of {}",
             T::PER_LINE
         );
-        let start = (range.start / T::PER_LINE * self.strides.line).min(self.data.len());
-        Self { data: &self.data[start..], columns: range.len(), ..*self }
+        let start = self.start.wrapping_add(range.start / T::PER_LINE * self.strides.line);
+        Self { start, columns: range.len(), ..*self }
     }
 
     pub(crate) fn strides(&self) -> Strides {
@@ -179,18 +190,24 @@ impl<'a, T: Element> Rows<'a, T> {
     }
 
     pub(crate) fn as_ptr(&self) -> *const T {
-        self.data.as_ptr()
+        self.start
     }
 }
 
 /// A matrix that is written, one row per token or pixel; laid out as [`Rows`] says.
 #[derive(Debug)]
 pub struct RowsMut<'a, T> {
-    data: &'a mut [T],
+    start: *mut T,
     rows: usize,
     columns: usize,
     strides: Strides,
+    lifetime: PhantomData<&'a mut [T]>,
 }
+
+// SAFETY: a `RowsMut` is an exclusive borrow of values, as `&mut [T]` is.
+unsafe impl<T: Send> Send for RowsMut<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for RowsMut<'_, T> {}
 
 impl<'a, T: Element> RowsMut<'a, T> {
     /// As [`Rows::row_major`].
@@ -228,17 +245,19 @@ impl<'a, T: Element> RowsMut<'a, T> {
     #[track_caller]
     fn new(data: &'a mut [T], rows: usize, columns: usize, strides: Strides) -> Self {
         strides.check::<T>(rows, columns, data.len());
-        Self { data, rows, columns, strides }
+        Self { start: data.as_mut_ptr(), rows, columns, strides, lifetime: PhantomData }
     }
 
     /// The same matrix, read.
     pub fn as_rows(&self) -> Rows<'_, T> {
-        Rows { data: self.data, rows: self.rows, columns: self.columns, strides: self.strides }
+        let &Self { start, rows, columns, strides, .. } = self;
+        Rows { start, rows, columns, strides, lifetime: PhantomData }
     }
 
     /// The same matrix, borrowed for a shorter time.
     pub fn reborrow(&mut self) -> RowsMut<'_, T> {
-        RowsMut { data: self.data, rows: self.rows, columns: self.columns, strides: self.strides }
+        let &mut Self { start, rows, columns, strides, .. } = self;
+        RowsMut { start, rows, columns, strides, lifetime: PhantomData }
     }
 
     /// How many rows.
@@ -267,12 +286,12 @@ impl<'a, T: Element> RowsMut<'a, T> {
             "columns {range:?} start inside a line of {}",
             T::PER_LINE
         );
-        let start = (range.start / T::PER_LINE * self.strides.line).min(self.data.len());
-        Self { data: &mut self.data[start..], columns: range.len(), ..self }
+        let start = self.start.wrapping_add(range.start / T::PER_LINE * self.strides.line);
+        Self { start, columns: range.len(), ..self }
     }
 
     pub(crate) fn shared(self) -> SharedRows<T> {
-        SharedRows { start: self.data.as_mut_ptr(), strides: self.strides }
+        SharedRows { start: self.start, strides: self.strides }
     }
 }
 
@@ -303,6 +322,24 @@ impl<T: Element> SharedRows<T> {
     pub unsafe fn at(self, row: usize, column: usize) -> *mut T {
         // SAFETY: the constructor checked that the whole matrix lies in the slice.
         unsafe { self.start.add(self.strides.offset::<T>(row, column)) }
+    }
+}
+
+impl SharedRows<f32> {
+    /// Some rows and columns of a row-major matrix, to be written.
+    ///
+    /// # Safety
+    /// The rows and columns lie in the matrix, which is row-major, and nothing else uses them while the result lives.
+    pub unsafe fn rows<'a>(
+        self,
+        row: usize,
+        rows: usize,
+        column: usize,
+        columns: usize,
+    ) -> RowsMut<'a, f32> {
+        // SAFETY: promised by the caller.
+        let start = unsafe { self.at(row, column) };
+        RowsMut { start, rows, columns, strides: self.strides, lifetime: PhantomData }
     }
 }
 
