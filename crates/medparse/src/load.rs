@@ -10,7 +10,7 @@ use medparse_weights::{Checkpoint, WeightsError, deterministic};
 use crate::bank::ClassBank;
 use crate::bank_cache::BankCache;
 use crate::card::{CARD_KEY, Description, ModelCard, NETWORK_KEY, Provenance};
-use crate::device::{Processor, ProcessorError};
+use crate::device::Processor;
 use crate::model::Model;
 use crate::preprocess::Fit;
 use crate::selection::Embeddings;
@@ -57,9 +57,6 @@ pub enum ModelError {
     /// The hub did not give it.
     #[error(transparent)]
     Hub(Box<HubError>),
-    /// The processor is not there.
-    #[error(transparent)]
-    Processor(#[from] ProcessorError),
     /// A configuration can't be used.
     #[error("{}: {error}", path.display())]
     Config {
@@ -141,7 +138,7 @@ impl Model {
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadStep<'_>),
     ) -> Result<Self, ModelError> {
-        let device = options.processor.device()?;
+        let device = options.processor.device();
         let model = match source {
             ModelSource::Bundled => Self::bundled(device, options, progress)?,
             ModelSource::File(path) => Self::from_file(path, None, device, options, progress)?,

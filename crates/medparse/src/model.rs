@@ -196,8 +196,8 @@ impl Model {
         Ok(answers)
     }
 
-    /// As [`Model::ask`], each answer handed over before the next is brought to the picture's size, so that one of
-    /// that size is enough; ends early where `answer` breaks off.
+    /// As [`Model::ask`], each answer handed over before the next is brought to the picture's
+    /// size, where it is large; ends early where `answer` breaks off.
     ///
     /// # Errors
     /// When there is no prompt.
