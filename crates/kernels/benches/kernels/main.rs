@@ -4,6 +4,7 @@
 //! the peak measured just after. One thread is timed by its own clock, which other programs do not disturb; several
 //! threads by the wall's. `MEDPARSE_ISA` picks the instruction set, `THREADS` (default 1) the threads.
 
+mod attention;
 mod context;
 mod elementwise;
 mod products;
@@ -74,6 +75,7 @@ fn main() {
     let threads = std::env::var("THREADS").ok().and_then(|count| count.parse().ok()).unwrap_or(1);
     let bench = Bench { cpu: Cpu::new(Isa::chosen(), Threads::new(threads)), filters };
     println!("{} on {threads} thread(s)", bench.cpu.isa());
+    attention::run(&bench);
     context::run(&bench);
     elementwise::run(&bench);
     products::run(&bench);

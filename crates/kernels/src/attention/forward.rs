@@ -249,6 +249,7 @@ impl Attention {
                 block: block.len(),
                 blocked: blocked.map(|blocked| (blocked, self.keys)),
                 outs: &mut outs[..queries.len() * dim],
+                dim,
                 greatest,
                 sums,
             });
@@ -268,8 +269,9 @@ struct Online<'a> {
     block: usize,
     /// The mask from the block's first key on, and the distance between its rows.
     blocked: Option<(&'a [bool], usize)>,
-    /// `[queries, head_dim]`.
+    /// `[queries, dim]`.
     outs: &'a mut [f32],
+    dim: usize,
     greatest: &'a mut [f32],
     sums: &'a mut [f32],
 }
@@ -279,9 +281,8 @@ impl Kernel for Online<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { products, block, blocked, outs, greatest, sums } = self;
-        let dim = outs.len() / products.chunks(PITCH).len().min(greatest.len()).max(1);
-        let state = greatest.iter_mut().zip(sums).zip(outs.chunks_exact_mut(dim.max(1)));
+        let Self { products, block, blocked, outs, dim, greatest, sums } = self;
+        let state = greatest.iter_mut().zip(sums).zip(outs.chunks_exact_mut(dim));
         for (query, ((greatest, sum), out)) in state.enumerate() {
             let row = &mut products[query * PITCH..][..block];
             let blocked = blocked.map(|(blocked, stride)| &blocked[query * stride..][..block]);

@@ -96,7 +96,7 @@ mod tests {
                 .map(|i| i / keys.max(1) % queries.max(1) == 0 || i % 4 == 1)
                 .collect();
             Self {
-                q: random.vec(of_queries).into_iter().map(|q| 3.0 * q).collect(),
+                q: random.vec(of_queries).into_iter().map(|q| 5.0 * q).collect(),
                 k: random.vec(of_keys),
                 v: random.vec(of_keys),
                 dout: random.vec(of_queries),
@@ -183,6 +183,7 @@ mod tests {
             Case { shape: shape([1, 2, 113, 33, 16]), masked: false },
             Case { shape: shape([2, 2, 101, 530, 24]), masked: true },
             Case { shape: shape([1, 1, 3, 4200, 64]), masked: true },
+            Case { shape: shape([1, 2, 130, 1100, 8]), masked: true },
             Case { shape: shape([1, 2, 4, 0, 8]), masked: false },
             Case { shape: shape([1, 2, 0, 4, 8]), masked: true },
         ];
