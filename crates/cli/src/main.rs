@@ -1,9 +1,12 @@
 //! The `medparse` command: what was typed, what it means, and one file per verb.
 
 mod commands;
+mod lifetimes;
 mod model_options;
 mod output;
 mod progress;
+mod serving;
+mod state_options;
 
 use std::process::ExitCode;
 
@@ -28,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     version,
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = "Start here:\n  medparse segment picture.png -p \"neoplastic cells & inflammatory cells\" --overlay\n  medparse model verify biomedparse_v1.pt\n\nExit status: 0 done, 1 something could not be done (said on standard error), 2 wrong usage."
+    after_help = "Start here:\n  medparse segment picture.png -p \"neoplastic cells & inflammatory cells\" --overlay\n  medparse model verify biomedparse_v1.pt\n  medparse serve\n\nExit status: 0 done, 1 something could not be done (said on standard error), 2 wrong usage."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -40,6 +43,11 @@ enum Command {
     Segment(commands::segment::Arguments),
     #[command(subcommand)]
     Model(commands::model::Command),
+    Serve(commands::serve::Arguments),
+    #[command(subcommand)]
+    Endpoint(commands::endpoint::Command),
+    #[command(subcommand)]
+    Keys(commands::keys::Command),
     /// Print a completion script for a shell.
     ///
     /// For bash: `medparse completions bash > ~/.local/share/bash-completion/completions/medparse`
@@ -54,6 +62,9 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Segment(arguments) => commands::segment::run(&arguments),
         Command::Model(command) => commands::model::run(&command),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Endpoint(command) => commands::endpoint::run(&command),
+        Command::Keys(command) => commands::keys::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "medparse", &mut script);

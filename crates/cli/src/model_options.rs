@@ -18,6 +18,14 @@ pub struct ModelOptions {
     /// The model: `bundled`, a .pt or .safetensors file, or `hub:owner/name`.
     #[arg(long, default_value = "bundled", env = "MEDPARSE_MODEL", value_name = "MODEL")]
     model: ModelSource,
+    #[command(flatten)]
+    loading: LoadingOptions,
+}
+
+/// How a model is loaded, and what computes it.
+#[derive(Args)]
+#[command(next_help_heading = "Model")]
+pub struct LoadingOptions {
     /// The network's YAML, where it is neither in the model file nor beside it.
     #[arg(long, env = "MEDPARSE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -27,7 +35,7 @@ pub struct ModelOptions {
     /// How pictures that are not square are shown to the network, instead of the model's own way.
     #[arg(long, value_name = "HOW")]
     fit: Option<FitArgument>,
-    /// What computes: cpu, or a GPU in builds with that feature (cuda, vulkan, metal).
+    /// What computes: cpu.
     #[arg(long, default_value_t, env = "MEDPARSE_DEVICE", value_name = "DEVICE")]
     device: Processor,
     /// Threads to compute with; all cores by default.
@@ -46,23 +54,14 @@ enum FitArgument {
 impl ModelOptions {
     /// What computes.
     pub fn device(&self) -> Processor {
-        self.device
+        self.loading.device
     }
 
     /// Loads the model, with a progress line, and warns where its masks mean nothing.
     pub fn load(&self) -> Result<Model> {
-        self.set_threads()?;
+        self.loading.set_threads()?;
         let mut loading = Loading::new(&self.model.to_string());
-        let options = LoadOptions {
-            config: self.config.clone(),
-            image_size: self.image_size,
-            fit: self.fit.map(|fit| match fit {
-                FitArgument::Stretch => Fit::Stretch,
-                FitArgument::Pad => Fit::Pad,
-            }),
-            processor: self.device,
-            hub: None,
-        };
+        let options = self.loading.load_options();
         let model = Model::load(&self.model, &options, &mut |step| loading.show(step))?;
         drop(loading);
         if model.card().weights != Provenance::Trained {
@@ -74,8 +73,28 @@ impl ModelOptions {
         }
         Ok(model)
     }
+}
 
-    fn set_threads(&self) -> Result<()> {
+impl LoadingOptions {
+    /// What was typed, as the library takes it.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            config: self.config.clone(),
+            image_size: self.image_size,
+            fit: self.fit.map(|fit| match fit {
+                FitArgument::Stretch => Fit::Stretch,
+                FitArgument::Pad => Fit::Pad,
+            }),
+            processor: self.device,
+            hub: None,
+        }
+    }
+
+    /// Starts the threads that compute, where their number was given.
+    ///
+    /// # Errors
+    /// When they run already.
+    pub fn set_threads(&self) -> Result<()> {
         let Some(threads) = self.threads else { return Ok(()) };
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads.get())
