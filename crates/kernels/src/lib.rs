@@ -10,6 +10,7 @@ pub mod mapped;
 mod matrix;
 pub mod norm;
 pub mod peak;
+pub mod resample;
 mod simd;
 #[cfg(test)]
 mod testing;
