@@ -126,6 +126,11 @@ fn keys_of_the_environment_stand_in_for_those_of_the_state() {
     let keys = [None, Some("first-key-of-two"), Some("second-key-of-two"), Some(&*primary)];
     assert_eq!(keys.map(score), [401, 200, 200, 401]);
     assert!(server.end("-INT"), "Ctrl-C ends it well");
+
+    let server = place.serve_with(&[], &[("MEDPARSE_AUTH", "1")]);
+    server.wait_ready();
+    assert_eq!(server.post("/score", Some(&*primary), SAMPLE_REQUEST).status, 200);
+    assert_eq!(server.post("/score", None, SAMPLE_REQUEST).status, 401);
 }
 
 #[test]
@@ -238,14 +243,16 @@ fn after_a_kill_the_state_is_whole_and_the_server_ready() {
 fn azures_clients_are_told_where_everything_is() {
     let place = Place::new();
     let server = place.serve(&["--azure", "--bare"]);
-    assert!(server.announcement.starts_with("scoring URI  https://127.0.0.1:"));
-    let config = std::fs::read_to_string(place.path("state/config.json")).unwrap();
+    for line in server.announcement.lines() {
+        assert!(line.starts_with("export "), "a shell sources this: {line}");
+    }
+    for name in ["AZUREML_DEV_URL_MFE=https://", "IDENTITY_ENDPOINT=https://", "IDENTITY_HEADER="] {
+        assert!(server.announcement.contains(name), "{}", server.announcement);
+    }
+    assert!(server.log().contains("scoring URI  https://127.0.0.1:"), "{}", server.log());
+    let config = std::fs::read_to_string(place.path("config.json")).unwrap();
     let config: Value = serde_json::from_str(&config).unwrap();
     assert_eq!(config["workspace_name"], "medparse");
-    let exports = server.rest_until("SSL_CERT_FILE");
-    for name in ["AZUREML_DEV_URL_MFE=https://", "IDENTITY_ENDPOINT=https://", "IDENTITY_HEADER="] {
-        assert!(exports.contains(&format!("export {name}")), "{exports}");
-    }
     let list = place.run(&["endpoint", "list"]);
     assert_eq!(list, "", "a bare server has no endpoint");
 }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use medparse::ModelSource;
 use medparse_server::{
@@ -20,7 +21,7 @@ use medparse_server::{
 };
 
 use crate::model_options::LoadingOptions;
-use crate::output::write_all;
+use crate::output::{complain, write_all};
 use crate::serving::{Models, lasting};
 use crate::state_options::StateOptions;
 use announcement::Announcement;
@@ -55,18 +56,18 @@ pub struct Arguments {
     ///
     /// Keys are asked for on every other address anyway, and where MEDPARSE_KEYS=PRIMARY,SECONDARY
     /// gives the scoring keys from outside.
-    #[arg(long, env = "MEDPARSE_AUTH")]
+    #[arg(long, env = "MEDPARSE_AUTH", value_parser = FalseyValueParser::new())]
     auth: bool,
-    /// Serve azure-ai-ml: over HTTPS, with a source of identities, a config.json and the
-    /// environment that Azure's clients need.
-    #[arg(long, env = "MEDPARSE_AZURE")]
+    /// Serve azure-ai-ml: over HTTPS, with a source of identities and a config.json; standard
+    /// output is the environment that Azure's clients need, for a shell to source.
+    #[arg(long, env = "MEDPARSE_AZURE", value_parser = FalseyValueParser::new())]
     azure: bool,
     /// Make no endpoint: they are all deployed from outside.
     #[arg(long)]
     bare: bool,
-    /// Where --azure writes the file for `MLClient.from_config`; in the state folder by default.
-    #[arg(long, requires = "azure", value_name = "FILE")]
-    azure_config: Option<PathBuf>,
+    /// Where --azure writes the file for `MLClient.from_config`.
+    #[arg(long, requires = "azure", default_value = "config.json", value_name = "FILE")]
+    azure_config: PathBuf,
     /// Certificate chain (PEM), to speak HTTPS; with --azure one is made where none is given.
     #[arg(long, requires = "tls_key", env = "MEDPARSE_TLS_CERTIFICATE", value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
@@ -139,9 +140,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let server = Server::bind(address, state.clone(), certificates.as_ref()).await?;
         let announcement = Announcement::new(&state, server.address(), certificates.as_ref());
         if arguments.azure {
-            let file = arguments.azure_config.clone();
-            let file = file.unwrap_or_else(|| state.store().folder().join("config.json"));
-            write_all(announcement.with_azure(&file)?.as_bytes())?;
+            // Standard output is a file to source.
+            complain(&announcement.text());
+            write_all(announcement.exports(&arguments.azure_config)?.as_bytes())?;
         } else {
             write_all(announcement.text().as_bytes())?;
         }

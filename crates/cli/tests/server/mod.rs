@@ -1,6 +1,5 @@
 //! The real program as a server, and a client that needs nothing but a socket.
 
-use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -80,20 +79,14 @@ impl Place {
             .unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut announcement = String::new();
-        // The line to paste is the first after the empty one.
-        loop {
-            let mut line = String::new();
-            let read = output.read_line(&mut line).unwrap();
+        // The line to paste comes last, and so does this variable in the environment for Azure.
+        while !announcement.contains("\ncurl ") && !announcement.contains("export SSL_CERT_FILE") {
+            let read = output.read_line(&mut announcement).unwrap();
             assert!(read > 0, "{announcement}{}", std::fs::read_to_string(&log).unwrap());
-            announcement += &line;
-            if line.starts_with("curl ") {
-                break;
-            }
         }
-        let uri = announcement.lines().next().unwrap().split_whitespace().last().unwrap();
-        let rest = uri.split_once("://").unwrap().1;
-        let address = rest.strip_suffix("/score").unwrap().to_owned();
-        Server { child, address, announcement, log, output: output.into() }
+        let rest = announcement.split_once("://").unwrap().1;
+        let address = rest.split(['/', '\n']).next().unwrap().to_owned();
+        Server { child, address, announcement, log, _output: output }
     }
 }
 
@@ -104,7 +97,7 @@ pub struct Server {
     pub announcement: String,
     log: PathBuf,
     /// Kept open: what the server prints must have somewhere to go.
-    output: RefCell<BufReader<ChildStdout>>,
+    _output: BufReader<ChildStdout>,
 }
 
 impl Drop for Server {
@@ -135,15 +128,6 @@ impl Server {
     /// The line that the announcement says works as pasted.
     pub fn curl_line(&self) -> &str {
         self.announcement.lines().find(|line| line.starts_with("curl ")).unwrap()
-    }
-
-    /// What it prints after the line to paste, up to the line that holds `part`.
-    pub fn rest_until(&self, part: &str) -> String {
-        let (mut text, mut output) = (String::new(), self.output.borrow_mut());
-        while !text.contains(part) || !text.ends_with('\n') {
-            assert!(output.read_line(&mut text).unwrap() > 0, "{text}");
-        }
-        text
     }
 
     pub fn get(&self, path: &str, key: Option<&str>) -> Reply {

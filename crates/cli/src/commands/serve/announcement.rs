@@ -1,6 +1,5 @@
 //! What a server says when it listens: where, with which keys, and how to try it.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use medparse_server::{Access, AppState, Certificates, azure, curl_line};
 
 use super::keys::VARIABLE;
 
-/// The lines on standard output.
+/// What is said once the server listens.
 pub struct Announcement<'a> {
     state: &'a AppState,
     certificates: Option<&'a Certificates>,
@@ -46,24 +45,18 @@ impl<'a> Announcement<'a> {
         )
     }
 
-    /// The text, followed by the environment for Azure's clients; writes `config`, which they read.
+    /// The environment for Azure's clients, as a shell sources it; writes `config`, which they read.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn with_azure(&self, config: &Path) -> Result<String> {
+    pub fn exports(&self, config: &Path) -> Result<String> {
         azure::write_config(config, &self.state.config().workspace)
             .with_context(|| format!("cannot write {}", config.display()))?;
-        let mut text = self.text();
-        let file = quoted(&config.display().to_string());
-        // Writing to a String never fails.
-        let _ = write!(
-            text,
-            "\n# For azure-ai-ml: MLClient.from_config(DefaultAzureCredential(), path={file}),\n# in a shell with\n"
-        );
-        for export in azure::exports(&self.base, self.state.store(), self.certificates) {
-            let _ = writeln!(text, "export {}={}", export.name, quoted(export.value.expose()));
-        }
-        Ok(text)
+        let exports = azure::exports(&self.base, self.state.store(), self.certificates);
+        let lines = exports
+            .iter()
+            .map(|export| format!("export {}={}\n", export.name, quoted(export.value.expose())));
+        Ok(lines.collect())
     }
 
     fn keys(&self) -> String {
