@@ -296,7 +296,8 @@ fn places_beside(path: &Path) -> Vec<PathBuf> {
 fn read_yaml(path: &Path) -> Result<NetworkConfig, ModelError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ModelError::ReadConfig { path: path.into(), error })?;
-    NetworkConfig::from_yaml(&text).map_err(|error| ModelError::Config { path: path.into(), error: error.into() })
+    NetworkConfig::from_yaml(&text)
+        .map_err(|error| ModelError::Config { path: path.into(), error: error.into() })
 }
 
 fn with_image_size(
@@ -305,7 +306,9 @@ fn with_image_size(
     path: &Path,
 ) -> Result<NetworkConfig, ModelError> {
     network.image_size = options.image_size.unwrap_or(network.image_size);
-    network.check().map_err(|error| ModelError::Config { path: path.into(), error: error.into() })?;
+    network
+        .check()
+        .map_err(|error| ModelError::Config { path: path.into(), error: error.into() })?;
     Ok(network)
 }
 
