@@ -167,7 +167,7 @@ impl Head<'_> {
             let weights = Matrix::row_major(weights, queries, count);
             let slopes = Matrix::row_major(slopes, queries, count);
             // SAFETY: the caller promises these columns of these tokens.
-            let mut rows = |gradient: SharedRows<f32>, token: usize, count: usize| unsafe {
+            let rows = |gradient: SharedRows<f32>, token: usize, count: usize| unsafe {
                 gradient.rows(token, count, column, head_dim)
             };
             product(

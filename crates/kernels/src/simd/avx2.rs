@@ -112,17 +112,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_bf16_ptr(self, from: *const u16) -> V {
-        // SAFETY: the caller promises sixteen readable values; the features are proven by `self`.
-        unsafe {
-            [0, 8].map(|at| {
-                let words = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.add(at).cast()));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))
-            })
-        }
-    }
-
-    #[inline(always)]
     unsafe fn store_bf16_ptr(self, to: *mut u16, x: V) {
         // SAFETY: the caller promises sixteen writable values; the features are proven by `self`.
         unsafe {

@@ -59,16 +59,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_bf16_ptr(self, from: *const u16) -> __m512 {
-        // SAFETY: the caller promises sixteen readable values; the features are proven by `self`.
-        unsafe {
-            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(
-                from.cast(),
-            ))))
-        }
-    }
-
-    #[inline(always)]
     unsafe fn store_bf16_ptr(self, to: *mut u16, x: __m512) {
         // SAFETY: the caller promises sixteen writable values; the features are proven by `self`.
         unsafe {

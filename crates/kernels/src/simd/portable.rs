@@ -61,13 +61,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    unsafe fn load_bf16_ptr(self, from: *const u16) -> V {
-        // SAFETY: the caller promises sixteen values at any alignment.
-        let narrow = unsafe { from.cast::<[u16; LANES]>().read_unaligned() };
-        narrow.map(|x| f32::from_bits(u32::from(x) << 16))
-    }
-
-    #[inline(always)]
     unsafe fn store_bf16_ptr(self, to: *mut u16, x: V) {
         let narrow = x.map(|x| half::bf16::from_f32(x).to_bits());
         // SAFETY: the caller promises room for sixteen values at any alignment.
