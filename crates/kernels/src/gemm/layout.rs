@@ -344,7 +344,7 @@ impl SharedRows<f32> {
 }
 
 /// A matrix `[depth, columns]` cut into panels of 32 columns, `[columns / 32][depth / W][32][W]` where W is
-/// [`Element::PER_WORD`]; zeros fill the last panel and the last word. Weights are packed once, by [`super::pack`].
+/// [`Element::PER_WORD`]; zeros fill the last panel and the last word. Weights are packed once, by `pack`.
 ///
 /// The layout is the same on every machine, so that packed weights can be stored.
 #[derive(Clone, Copy, Debug)]
