@@ -308,7 +308,8 @@ async fn gzip_bodies_are_read_within_the_limit_of_what_they_unfold_to() {
     let reply = server.call(Method::POST, "/score", &headers, gzip(DOCUMENTED.as_bytes())).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let bomb = gzip(&vec![b' '; 40 << 20]);
-    assert!(bomb.len() < 300_000);
+    // How small it gets depends on the compressor; far below any limit on what is sent.
+    assert!(bomb.len() < 2 << 20, "{}", bomb.len());
     let sentence =
         server.call(Method::POST, "/score", &headers, bomb).await.sentence(413, "BodyTooLarge");
     assert!(sentence.starts_with("the body is larger than 33554432 bytes"), "{sentence}");
