@@ -47,12 +47,11 @@ impl MultiheadAttention {
 
     /// `softmax(q kᵀ / √d) v` per head, then the output projection: `[B, Q, C]`.
     pub(crate) fn forward(&self, input: AttentionInput) -> Tensor<3> {
-        let [batch, queries, width] = input.query.dims();
-        let query = self.heads_of(self.project(input.query, 0)); // [B, h, Q, d]
-        let key = self.heads_of(self.project(input.key, 1)); // [B, h, K, d]
-        let value = self.heads_of(self.project(input.value, 2));
-        let mixed = ops::attention(query, key, value, input.blocked); // [B, h, Q, d]
-        self.out_proj.forward(mixed.swap_dims(1, 2).reshape([batch, queries, width]))
+        let query = self.project(input.query, 0);
+        let key = self.project(input.key, 1);
+        let value = self.project(input.value, 2);
+        let heads = ops::Heads { count: self.heads, blocked: input.blocked };
+        ops::linear(&self.out_proj, ops::attention(query, key, value, heads))
     }
 
     /// The projection `part` (0 query, 1 key, 2 value) of the stacked weight.
@@ -60,12 +59,6 @@ impl MultiheadAttention {
         let width = x.dims()[2];
         let weight = self.in_proj_weight.val().narrow(0, part * width, width);
         let bias = self.in_proj_bias.val().narrow(0, part * width, width);
-        burn::tensor::module::linear(x, weight.transpose(), Some(bias))
-    }
-
-    /// `[B, N, C]` → `[B, h, N, d]`.
-    fn heads_of(&self, x: Tensor<3>) -> Tensor<4> {
-        let [batch, positions, width] = x.dims();
-        x.reshape([batch, positions, self.heads, width / self.heads]).swap_dims(1, 2)
+        ops::linear_of(x, weight.transpose(), Some(bias))
     }
 }

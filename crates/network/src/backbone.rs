@@ -9,7 +9,9 @@ use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig, Pa
 use burn::tensor::{Device, Tensor};
 
 use crate::config::BackboneConfig;
-use crate::ops::{convolution, depthwise, gelu, layer_norm};
+use crate::ops::{
+    Modulation, Window, add_layer_norm, convolution, gelu, layer_norm, linear, modulate,
+};
 use crate::probe::Probe;
 
 /// The layer scale a fresh network starts with, as the reference initialises it.
@@ -112,7 +114,11 @@ impl PatchEmbed {
 
     /// `[B, C, H, W]` → `[B, H/s, W/s, C']`.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        layer_norm(&self.norm, channels_last(self.proj.forward(x)))
+        let stride = self.proj.stride[0];
+        let window = Window { stride, padding: stride / 2 };
+        let bias = self.proj.bias.as_ref().map(|bias| bias.val());
+        let projected = convolution(x, self.proj.weight.val(), bias, window);
+        layer_norm(&self.norm, channels_last(projected))
     }
 }
 
@@ -148,7 +154,7 @@ impl Block {
     fn new(config: &BackboneConfig, stage: usize, device: &Device) -> Self {
         let width = config.stage_width(stage);
         let scale = || Initializer::Constant { value: INITIAL_LAYER_SCALE }.init([width], device);
-        let hidden = (width as f64 * config.mlp_ratio) as usize;
+        let hidden = config.hidden_width(stage);
         Self {
             modulation: FocalModulation::new(config, stage, device),
             norm1: LayerNormConfig::new(width).init(device),
@@ -167,9 +173,9 @@ impl Block {
         let [batch, height, width, channels] = x.dims();
         let modulated = self.modulation.forward(x.clone());
         probe.stage(|| format!("{name}.modulation"), &modulated);
-        let x = x + layer_norm(&self.norm1, modulated) * self.gamma_1.val().unsqueeze();
+        let x = add_layer_norm(&self.norm1, x, modulated, self.gamma_1.val());
         let mixed = self.mlp.forward(x.clone());
-        let x = x + layer_norm(&self.norm2, mixed) * self.gamma_2.val().unsqueeze();
+        let x = add_layer_norm(&self.norm2, x, mixed, self.gamma_2.val());
         probe.stage(|| name.into(), &x.clone().reshape([batch, height * width, channels]));
         x
     }
@@ -184,7 +190,7 @@ pub struct Mlp {
 
 impl Mlp {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.fc2.forward(gelu(self.fc1.forward(x)))
+        linear(&self.fc2, gelu(linear(&self.fc1, x)))
     }
 }
 
@@ -224,33 +230,12 @@ impl FocalModulation {
 
     /// `x` is `[B, H, W, C]`, and so is the answer.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let channels = x.dims()[3];
-        let levels = self.focal_layers.len();
-        let projected = channels_first(self.f.forward(x)); // [B, 2C + L + 1, H, W]
-        let query = projected.clone().narrow(1, 0, channels);
-        let mut context = projected.clone().narrow(1, channels, channels);
-        let gates = projected.narrow(1, 2 * channels, levels + 1);
-        let gate = |level| gates.clone().narrow(1, level, 1); // [B, 1, H, W]
-
-        let mut sum: Option<Tensor<4>> = None;
-        for (level, layer) in self.focal_layers.iter().enumerate() {
-            // Each level looks at the previous level's output, so the reach adds up.
-            context = gelu(depthwise(context, layer[0].weight.val()));
-            let gated = context.clone() * gate(level);
-            sum = Some(match sum {
-                Some(sum) => sum + gated,
-                None => gated,
-            });
-        }
-        let everywhere = gelu(context.mean_dim(3).mean_dim(2)) * gate(levels);
-        let sum = match sum {
-            Some(sum) => sum + everywhere,
-            None => everywhere,
+        let projection = linear(&self.f, x); // [B, H, W, 2C + L + 1]
+        let by = Modulation {
+            filters: self.focal_layers.iter().map(|level| level[0].weight.val()).collect(),
+            weight: self.h.weight.val(),
+            bias: self.h.bias.as_ref().map(|bias| bias.val()),
         };
-        let modulator = {
-            let bias = self.h.bias.as_ref().map(|bias| bias.val());
-            convolution(sum / (levels + 1) as f64, self.h.weight.val(), bias)
-        };
-        self.proj.forward(channels_last(query * modulator))
+        linear(&self.proj, modulate(projection, by))
     }
 }

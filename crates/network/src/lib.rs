@@ -11,8 +11,7 @@
 
 pub mod attention;
 pub mod backbone;
-pub mod config;
-pub mod keys;
+mod keys;
 mod load;
 mod network;
 mod ops;
@@ -23,9 +22,11 @@ mod probe;
 pub mod query_decoder;
 pub mod text_encoder;
 
-pub use config::{ConfigError, NetworkConfig};
-pub use keys::{ExpectedTensor, expected_tensors, is_unused};
-pub use load::{LoadError, Mismatch};
+pub use medparse_config as config;
+pub use medparse_config::{
+    CLASS_BANK_KEY, ConfigError, ExpectedTensor, LoadError, Mismatch, NetworkConfig,
+    expected_tensors, is_unused,
+};
 pub use network::{Network, SemSegHead};
 pub use parameters::ParameterGradient;
 pub use pixel_decoder::EncodedImage;

@@ -9,14 +9,12 @@ use burn::nn::{
     GroupNorm, GroupNormConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig,
     PaddingConfig2d,
 };
-use burn::tensor::activation::relu;
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use burn::tensor::{Device, Tensor, module};
+use burn::tensor::{Device, Tensor};
 
 use crate::attention::{AttentionInput, MultiheadAttention};
 use crate::backbone::Pyramid;
 use crate::config::NetworkConfig;
-use crate::ops::{convolution, group_norm, layer_norm};
+use crate::ops::{Window, convolution, group_norm, layer_norm, linear, nearest, relu};
 use crate::position::sine_encoding;
 use crate::probe::Probe;
 
@@ -69,7 +67,7 @@ impl PixelDecoder {
 
     pub(crate) fn forward(&self, pyramid: Pyramid, probe: &mut Probe) -> EncodedImage {
         let [res2, res3, res4, res5] = pyramid;
-        let x = self.transformer.forward(self.input_proj.forward(res5), probe);
+        let x = self.transformer.forward(project(&self.input_proj, res5), probe);
         let y4 = relu(self.layer_4.forward(x));
         probe.stage(|| "pixdec.layer_4".into(), &y4);
         let y3 = Rung { adapter: &self.adapter_3, layer: &self.layer_3, level: 3 };
@@ -78,13 +76,17 @@ impl PixelDecoder {
         let y2 = y2.forward(res3, y3.clone(), probe);
         let y1 = Rung { adapter: &self.adapter_1, layer: &self.layer_1, level: 1 };
         let y1 = y1.forward(res2, y2.clone(), probe);
-        let mask_features = {
-            let bias = self.mask_features.bias.as_ref().map(|bias| bias.val());
-            convolution(y1, self.mask_features.weight.val(), bias)
-        };
+        let mask_features = project(&self.mask_features, y1);
         probe.stage(|| "pixdec.mask_features".into(), &mask_features);
         EncodedImage { mask_features, levels: [y4, y3, y2] }
     }
+}
+
+/// A convolution that keeps the size of the map.
+fn project(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    let (weight, bias) = (layer.weight.val(), layer.bias.as_ref().map(|bias| bias.val()));
+    let window = Window::same(&weight);
+    convolution(x, weight, bias, window)
 }
 
 /// One step of the pyramid: a backbone map joins the upsampled coarser one.
@@ -99,9 +101,7 @@ impl Rung<'_> {
         let lateral = self.adapter.forward(lateral);
         probe.stage(|| format!("pixdec.adapter_{}", self.level), &lateral);
         let [_, _, height, width] = lateral.dims();
-        let nearest =
-            InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([height, width]);
-        let sum = lateral + module::interpolate(coarser, nearest);
+        let sum = lateral + nearest(coarser, [height, width]);
         let y = relu(self.layer.forward(sum));
         probe.stage(|| format!("pixdec.layer_{}", self.level), &y);
         y
@@ -132,7 +132,8 @@ impl ConvNorm {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let weight = self.weight.val();
-        group_norm(&self.norm, convolution(x, weight, None))
+        let window = Window::same(&weight);
+        group_norm(&self.norm, convolution(x, weight, None, window))
     }
 }
 
@@ -209,7 +210,7 @@ impl EncoderLayer {
             blocked: None,
         });
         let x = layer_norm(&self.norm1, x + attended);
-        let mixed = self.linear2.forward(relu(self.linear1.forward(x.clone())));
+        let mixed = linear(&self.linear2, relu(linear(&self.linear1, x.clone())));
         layer_norm(&self.norm2, x + mixed)
     }
 }

@@ -7,20 +7,15 @@ use burn::module::{Module, Param};
 use burn::nn::{
     Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig,
 };
-use burn::tensor::activation::relu;
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use burn::tensor::{Bool, Device, Tensor, module};
+use burn::tensor::{Bool, Device, Tensor};
 
 use crate::attention::{AttentionInput, MultiheadAttention};
-use crate::config::NetworkConfig;
-use crate::ops::layer_norm;
+use crate::config::{LEVELS, NetworkConfig};
+use crate::ops::{bilinear, layer_norm, linear, relu};
 use crate::pixel_decoder::{EncodedImage, tokens_of};
 use crate::position::sine_encoding;
 use crate::probe::Probe;
 use crate::text_encoder::LanguageEncoder;
-
-/// Levels of the picture that the layers look at in turn.
-const LEVELS: usize = 3;
 
 /// The query decoder, and the text encoder that the checkpoint keeps inside it.
 #[derive(Module, Debug)]
@@ -199,11 +194,8 @@ impl QueryDecoder {
 /// Where a query may not look, `[B, Q, N]`: the positions at which its shrunken mask is closed;
 /// a query whose mask is closed everywhere may look everywhere.
 fn closed_positions(masks: Tensor<4>, size: [usize; 2]) -> Tensor<3, Bool> {
-    let bilinear = InterpolateOptions::new(InterpolateMode::Bilinear)
-        .with_align_corners(false)
-        .with_output_size(size);
     // A hard threshold has no gradient, so the graph need not be kept. σ(x) < ½ ⇔ x < 0.
-    let closed = module::interpolate(masks.detach(), bilinear).lower_elem(0.0);
+    let closed = bilinear(masks.detach(), size).lower_elem(0.0);
     let closed: Tensor<3, Bool> = closed.flatten(2, 3);
     let shape = closed.dims();
     let everywhere = closed.clone().all_dim(2).expand(shape);
@@ -303,7 +295,7 @@ impl FeedForwardLayer {
     }
 
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let mixed = self.linear2.forward(relu(self.linear1.forward(x.clone())));
+        let mixed = linear(&self.linear2, relu(linear(&self.linear1, x.clone())));
         layer_norm(&self.norm, x + mixed)
     }
 }
@@ -330,8 +322,8 @@ impl Perceptron {
     fn forward(&self, mut x: Tensor<3>) -> Tensor<3> {
         let last = self.layers.len() - 1;
         for layer in &self.layers[..last] {
-            x = relu(layer.forward(x));
+            x = relu(linear(layer, x));
         }
-        self.layers[last].forward(x)
+        linear(&self.layers[last], x)
     }
 }

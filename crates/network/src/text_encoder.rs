@@ -6,12 +6,11 @@ use burn::module::{Module, Param};
 use burn::nn::{
     Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig,
 };
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::attention::{AttentionInput, MultiheadAttention};
 use crate::config::{NetworkConfig, TextEncoderConfig};
-use crate::ops::layer_norm;
+use crate::ops::{layer_norm_with, linear, quick_gelu};
 use crate::probe::Probe;
 
 /// Differs from the vision side's 1e-5.
@@ -120,7 +119,7 @@ impl TextTransformer {
             x = block.forward(x, blocked.clone().unsqueeze());
             probe.stage(|| format!("text.resblocks.{index}"), &x);
         }
-        let x = layer_norm(&self.ln_final, x);
+        let x = layer_norm_with(&self.ln_final, NORM_EPSILON, x);
         probe.stage(|| "text.ln_final".into(), &x);
         x
     }
@@ -151,7 +150,7 @@ impl ResidualBlock {
     }
 
     fn forward(&self, x: Tensor<3>, blocked: Tensor<3, Bool>) -> Tensor<3> {
-        let y = layer_norm(&self.ln_1, x.clone());
+        let y = layer_norm_with(&self.ln_1, NORM_EPSILON, x.clone());
         let attended = self.attn.forward(AttentionInput {
             query: y.clone(),
             key: y.clone(),
@@ -159,7 +158,7 @@ impl ResidualBlock {
             blocked: Some(blocked),
         });
         let x = x + attended;
-        let y = self.mlp.forward(layer_norm(&self.ln_2, x.clone()));
+        let y = self.mlp.forward(layer_norm_with(&self.ln_2, NORM_EPSILON, x.clone()));
         x + y
     }
 }
@@ -173,7 +172,6 @@ pub struct TextMlp {
 
 impl TextMlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let v = self.c_fc.forward(x);
-        self.c_proj.forward(v.clone() * sigmoid(v * 1.702))
+        linear(&self.c_proj, quick_gelu(linear(&self.c_fc, x)))
     }
 }

@@ -5,12 +5,10 @@
 //! crate does not compute (pre-norm, several text encoders, …) is refused by name rather than
 //! computed wrongly.
 
-mod yaml;
-
 use serde::{Deserialize, Serialize};
 
 /// Side of the square picture that the published model was trained on, in pixels.
-const PUBLISHED_IMAGE_SIZE: usize = 1024;
+pub(crate) const PUBLISHED_IMAGE_SIZE: usize = 1024;
 
 /// Everything that fixes the shapes of the network's weights and the scale of its input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +56,11 @@ impl BackboneConfig {
     /// Channels of stage `stage` (0-based).
     pub fn stage_width(&self, stage: usize) -> usize {
         self.embed_dim << stage
+    }
+
+    /// Hidden width of the perceptrons of stage `stage` (0-based).
+    pub fn hidden_width(&self, stage: usize) -> usize {
+        (self.stage_width(stage) as f64 * self.mlp_ratio) as usize
     }
 }
 
@@ -124,7 +127,11 @@ pub enum ConfigError {
     },
 }
 
-fn unsupported(key: &'static str, expected: impl ToString, found: impl ToString) -> ConfigError {
+pub(crate) fn unsupported(
+    key: &'static str,
+    expected: impl ToString,
+    found: impl ToString,
+) -> ConfigError {
     ConfigError::Unsupported { key, expected: expected.to_string(), found: found.to_string() }
 }
 
@@ -177,7 +184,7 @@ impl NetworkConfig {
     /// # Errors
     /// When the text is not such a YAML, or asks for what this network does not compute.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
-        let yaml: yaml::Root = serde_saphyr::from_str(text)?;
+        let yaml: crate::yaml::Root = serde_saphyr::from_str(text)?;
         let config = yaml.into_config()?;
         config.check()?;
         Ok(config)

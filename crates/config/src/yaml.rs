@@ -1,6 +1,6 @@
 //! The keys of the reference's YAML, spelt as there.
 
-use super::{
+use crate::sizes::{
     BackboneConfig, ConfigError, NetworkConfig, PUBLISHED_IMAGE_SIZE, PixelDecoderConfig,
     QueryDecoderConfig, TextEncoderConfig, unsupported,
 };
@@ -11,7 +11,7 @@ const CLIP_VOCABULARY: usize = 49408;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(super) struct Root {
+pub(crate) struct Root {
     input: Input,
     model: Model,
 }
@@ -97,7 +97,7 @@ struct Text {
 }
 
 impl Root {
-    pub(super) fn into_config(self) -> Result<NetworkConfig, ConfigError> {
+    pub(crate) fn into_config(self) -> Result<NetworkConfig, ConfigError> {
         let Model { backbone, encoder, decoder, text, dim_proj } = self.model;
         let focal = backbone.focal;
         for (key, expected, found) in [
