@@ -30,7 +30,9 @@ impl<T: Pod> AlignedVec<T> {
     pub fn zeroed(len: usize) -> Self {
         let layout = Self::layout(len);
         if layout.size() == 0 {
-            return Self { start: NonNull::dangling(), len };
+            // Aligned as well, so that no values can be seen as no values of another type.
+            let nothing = std::ptr::without_provenance_mut(layout.align());
+            return Self { start: NonNull::new(nothing).unwrap_or(NonNull::dangling()), len };
         }
         // SAFETY: the size is not zero.
         let memory = unsafe { alloc::alloc_zeroed(layout) };
@@ -165,7 +167,7 @@ mod tests {
     fn buffers_are_aligned_zeroed_and_writable() {
         for len in [0, 1, 3, 16, 1000] {
             let mut buffer = AlignedVec::<f32>::zeroed(len);
-            assert!(buffer.as_ptr().addr().is_multiple_of(ALIGNMENT) || len == 0);
+            assert!(buffer.as_ptr().addr().is_multiple_of(ALIGNMENT));
             assert!(buffer.len() == len && buffer.iter().all(|&x| x == 0.0));
             buffer.fill(2.0);
             assert_eq!(buffer.clone().to_vec(), vec![2.0; len]);

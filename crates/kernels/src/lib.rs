@@ -1,8 +1,10 @@
 //! CPU kernels on slices.
 
 mod activation;
+pub mod allocator;
 pub mod attention;
 mod buffer;
+pub mod conv;
 pub mod depthwise;
 pub mod gemm;
 mod isa;
@@ -11,6 +13,7 @@ mod matrix;
 pub mod norm;
 pub mod peak;
 pub mod resample;
+pub mod rows;
 mod simd;
 #[cfg(test)]
 mod testing;

@@ -6,6 +6,7 @@
 
 mod attention;
 mod context;
+mod convolution;
 mod elementwise;
 mod products;
 
@@ -76,6 +77,7 @@ fn main() {
     let bench = Bench { cpu: Cpu::new(Isa::chosen(), Threads::new(threads)), filters };
     println!("{} on {threads} thread(s)", bench.cpu.isa());
     attention::run(&bench);
+    convolution::run(&bench);
     context::run(&bench);
     elementwise::run(&bench);
     products::run(&bench);

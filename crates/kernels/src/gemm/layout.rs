@@ -8,6 +8,9 @@ use half::bf16;
 
 use super::tile::PanelWords;
 
+mod chunks;
+mod copy;
+
 /// Columns of a panel: two vectors.
 pub(crate) const PANEL: usize = 32;
 

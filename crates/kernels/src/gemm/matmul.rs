@@ -14,10 +14,16 @@ use crate::threads::Cpu;
 /// The part of the depth that is packed at a time.
 const DEPTH_BLOCK: usize = 1024;
 
+/// The columns that are packed at a time.
+const COLUMN_BLOCK: usize = 4096;
+
 /// Values of scratch space that [`matmul`] takes for a product of this depth and number of columns.
 pub fn matmul_scratch(cpu: &Cpu, depth: usize, columns: usize) -> usize {
-    let depth = depth.min(DEPTH_BLOCK);
-    depth * columns.next_multiple_of(PANEL) + cpu.threads().count() * strip_scratch(depth)
+    packed_len(depth, columns) + cpu.threads().count() * strip_scratch(depth.min(DEPTH_BLOCK))
+}
+
+fn packed_len(depth: usize, columns: usize) -> usize {
+    depth.min(DEPTH_BLOCK) * columns.min(COLUMN_BLOCK).next_multiple_of(PANEL)
 }
 
 fn strip_scratch(depth: usize) -> usize {
@@ -56,41 +62,40 @@ pub(crate) fn multiply<P: PanelSource>(
         "{needed} values of scratch space are needed, {} were given",
         scratch.len()
     );
-    let (packed, workers) =
-        scratch.split_at_mut(depth.min(DEPTH_BLOCK) * columns.next_multiple_of(PANEL));
-    let mut store = epilogue.store;
-    for start in (0..depth.max(1)).step_by(DEPTH_BLOCK) {
-        let part = start..depth.min(start + DEPTH_BLOCK);
-        let panels = &mut packed[..part.len() * columns.next_multiple_of(PANEL)];
-        let size = (part.len() * PANEL).max(1);
-        cpu.threads().each(panels.chunks_mut(size).enumerate(), |(panel, to)| {
-            cpu.isa().run(PackPanel { source: b, rows: part.clone(), column: panel * PANEL, to });
-        });
-        // The sums pass through the output between the parts; only the last meets the epilogue.
-        let epilogue = if part.end == depth { *epilogue } else { Epilogue::default() };
-        let epilogue = Epilogue { store, ..epilogue };
-        let finish = Finish::new(&epilogue, None, output.reborrow().into(), rows, columns);
-        let b = PanelWords {
-            start: panels.as_ptr().cast(),
-            stride: size,
-            words: part.len(),
-            offsets: None,
-        };
-        run_f32(
-            cpu.isa(),
-            Part { cpu, a, depth: part, b, columns, finish: &finish, scratch: workers },
-        );
-        store = Store::Add;
+    let (packed, workers) = scratch.split_at_mut(packed_len(depth, columns));
+    for first in (0..columns).step_by(COLUMN_BLOCK) {
+        let panels = first / PANEL..columns.min(first + COLUMN_BLOCK).div_ceil(PANEL);
+        let mut store = epilogue.store;
+        for start in (0..depth.max(1)).step_by(DEPTH_BLOCK) {
+            let part = start..depth.min(start + DEPTH_BLOCK);
+            let size = part.len() * PANEL;
+            let packed = &mut packed[..panels.len() * size];
+            let tasks = panels.clone().zip(packed.chunks_mut(size.max(1)));
+            cpu.threads().each(tasks, |(panel, to)| {
+                let (rows, column) = (part.clone(), panel * PANEL);
+                cpu.isa().run(PackPanel { source: b, rows, column, to });
+            });
+            // The sums pass through the output between the parts; only the last meets the epilogue.
+            let epilogue = if part.end == depth { *epilogue } else { Epilogue::default() };
+            let epilogue = Epilogue { store, ..epilogue };
+            let finish = Finish::new(&epilogue, None, output.reborrow().into(), rows, columns);
+            // The first of these panels lies at the start of the packed ones.
+            let start = packed.as_ptr().wrapping_sub(panels.start * size).cast();
+            let b = PanelWords { start, stride: size, words: part.len(), offsets: None };
+            let (panels, finish) = (panels.clone(), &finish);
+            run_f32(cpu.isa(), Part { cpu, a, depth: part, b, panels, finish, scratch: workers });
+            store = Store::Add;
+        }
     }
 }
 
-/// A part of the depth, for all rows and columns.
+/// A part of the depth, for all rows and some panels of columns.
 struct Part<'a> {
     cpu: &'a Cpu,
     a: Matrix<'a>,
     depth: Range<usize>,
     b: PanelWords,
-    columns: usize,
+    panels: Range<usize>,
     finish: &'a Finish<'a>,
     scratch: &'a mut [f32],
 }
@@ -100,25 +105,24 @@ impl DotKernel for Part<'_> {
 
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
-        let Part { cpu, a, depth, b, columns, finish, scratch } = self;
+        let Part { cpu, a, depth, b, panels, finish, scratch } = self;
         let rows = a.rows();
         // Enough tasks for all threads: short strips first, then few panels each. Neither changes a result.
         let wanted = if cpu.threads().count() > 1 { 3 * cpu.threads().count() } else { 1 };
         let height =
             (STRIP / D::TILE.0 * D::TILE.0).min(rows.div_ceil(wanted).next_multiple_of(D::TILE.0));
         let strips = rows.div_ceil(height.max(1));
-        let panels = columns.div_ceil(PANEL);
-        let groups = wanted.div_ceil(strips.max(1)).clamp(1, panels.max(1));
-        let group = panels.div_ceil(groups).max(1);
+        let groups = wanted.div_ceil(strips.max(1)).clamp(1, panels.len().max(1));
+        let group = panels.len().div_ceil(groups).max(1);
         let tasks = (0..strips)
-            .flat_map(|strip| (0..panels).step_by(group).map(move |panel| (strip, panel)));
+            .flat_map(|strip| panels.clone().step_by(group).map(move |panel| (strip, panel)));
         let tasks = tasks.map(|(strip, panel)| Task {
             a,
             depth: depth.clone(),
             b,
             finish,
             rows: strip * height..rows.min((strip + 1) * height),
-            panels: panel..panels.min(panel + group),
+            panels: panel..panels.end.min(panel + group),
         });
         let share = strip_scratch(depth.len());
         cpu.threads().each_with_scratch(scratch, share, tasks, |scratch, task| {
@@ -227,6 +231,7 @@ mod tests {
             [50, 33, 31],
             [130, 1100, 70],
             [16, 2049, 33],
+            [2, 3, 4130],
             [31, 1024, 16],
         ];
         for [m, k, n] in shapes {

@@ -12,8 +12,9 @@ pub(crate) mod dot;
 mod epilogue;
 mod int8;
 pub(crate) mod layout;
-mod matmul;
-mod pack;
+mod linear;
+pub(crate) mod matmul;
+pub(crate) mod pack;
 #[cfg(test)]
 mod reference;
 mod rows;
@@ -23,6 +24,7 @@ use ::half::bf16 as Bf16;
 
 pub use epilogue::{Context, Epilogue, Output, Store};
 pub use layout::{Element, Panels, Rows, RowsMut, plane_rows};
+pub use linear::{Weights, linear, linear_scratch};
 pub use matmul::{matmul, matmul_scratch};
 pub use pack::{QuantizedPanels, pack_bf16, pack_f32, pack_int8};
 pub use rows::{QuantizedRows, narrow_rows, quantize_rows};

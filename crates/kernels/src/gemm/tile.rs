@@ -54,8 +54,11 @@ struct Ahead {
     lines: usize,
 }
 
+/// Panels whose sums are kept while the depth passes: a part of a deep strip is fetched once for all of them.
+const GROUP: usize = 4;
+
 #[repr(align(64))]
-struct Sums([MaybeUninit<u32>; STRIP * PANEL]);
+struct Sums([MaybeUninit<u32>; GROUP * STRIP * PANEL]);
 
 /// Multiplies a strip of rows by panels of columns and hands each finished tile to `finish`.
 ///
@@ -71,34 +74,38 @@ pub(crate) unsafe fn strip<D: Dot>(
     finish: &Finish<'_>,
 ) {
     debug_assert!(rows.len() <= STRIP);
-    let mut sums = Sums([MaybeUninit::uninit(); STRIP * PANEL]);
+    let mut sums = Sums([MaybeUninit::uninit(); GROUP * STRIP * PANEL]);
     let sums = sums.0.as_mut_ptr().cast::<u32>();
-    for panel in panels.clone() {
-        // SAFETY: the caller promises this panel; word and row offsets stay inside the operands' extents.
-        unsafe {
-            let panel_start = b.start.add(panel * b.stride);
-            for word in (0..b.words.max(1)).step_by(DEPTH_BLOCK) {
+    let words_of =
+        |panel: usize, word: usize| b.start.wrapping_add(panel * b.stride + word * PANEL);
+    for first in panels.clone().step_by(GROUP) {
+        let group = first..panels.end.min(first + GROUP);
+        for word in (0..b.words.max(1)).step_by(DEPTH_BLOCK) {
+            let last = word + DEPTH_BLOCK >= b.words;
+            for panel in group.clone() {
                 let block = Block {
                     a: RowWords {
-                        start: a.start.add(rows.start * a.row + word / 16 * a.line),
+                        start: a.start.wrapping_add(rows.start * a.row + word / 16 * a.line),
                         ..a
                     },
-                    b: panel_start.add(word * PANEL),
+                    b: words_of(panel, word),
                     words: DEPTH_BLOCK.min(b.words - word.min(b.words)),
-                    sums,
+                    sums: sums.wrapping_add((panel - first) * STRIP * PANEL),
                     first: word == 0,
-                    last: word + DEPTH_BLOCK >= b.words,
-                    offsets: b.offsets.map(|offsets| offsets.add(panel * PANEL)),
+                    last,
+                    offsets: b.offsets.map(|offsets| offsets.wrapping_add(panel * PANEL)),
+                };
+                let next = match panel + 1 {
+                    next if next < group.end => Some((next, word)),
+                    _ if !last => Some((first, word + DEPTH_BLOCK)),
+                    next => Some((next, 0)).filter(|_| next < panels.end),
                 };
                 let ahead = Ahead {
-                    next: block.b.wrapping_add(b.stride).cast(),
-                    lines: if panel + 1 < panels.end {
-                        (2 * D::TILE.0).div_ceil(rows.len()).min(32)
-                    } else {
-                        0
-                    },
+                    next: next.map_or(block.b, |(panel, word)| words_of(panel, word)).cast(),
+                    lines: next.map_or(0, |_| (2 * D::TILE.0).div_ceil(rows.len()).min(32)),
                 };
-                block.run(dot, rows.clone(), panel, finish, ahead);
+                // SAFETY: the caller promises the panels; word and row offsets stay inside the operands' extents.
+                unsafe { block.run(dot, rows.clone(), panel, finish, ahead) };
             }
         }
     }

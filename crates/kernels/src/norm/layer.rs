@@ -106,6 +106,20 @@ impl LayerNorm<'_> {
         self.run(cpu, &job);
     }
 
+    /// `x = x + norm(y)`, both `[rows, columns]`, saving what [`LayerNorm::backward`] needs to know of `y`.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn add_saving(&self, cpu: &Cpu, y: &[f32], x: &mut [f32], saved: &mut [f32]) {
+        let columns = self.weight.len();
+        let rows = saved.len() / 2;
+        let (y, x) = (Rows::row_major(y, rows, columns), RowsMut::row_major(x, rows, columns));
+        self.check(y, (rows, columns));
+        let saved = RowsMut::row_major(saved, rows, 2).shared();
+        let job = Job::new(y, Target::F32(x.shared()));
+        self.run(cpu, &Job { update: Update::AddPlain, saved: Some(saved), ..job });
+    }
+
     /// Values of scratch space that [`LayerNorm::backward`] takes.
     pub fn backward_scratch(&self) -> usize {
         2 * PARTS * self.weight.len()
@@ -188,6 +202,7 @@ enum Target {
 enum Update<'a> {
     Replace,
     Add { scale: &'a [f32] },
+    AddPlain,
 }
 
 /// Checked operands of one shape.
@@ -324,9 +339,13 @@ impl Job<'_> {
                 let x = self.load(s, row, column, count, 0.0);
                 let normal = s.mul(s.sub(x, s.splat(mean[r])), s.splat(inverse[r]));
                 let mut y = s.mul_add(normal, weight, bias);
-                if let (Update::Add { scale }, Target::F32(out)) = (self.update, self.target) {
-                    let old = load(s, out.at(row, column), count, 0.0);
-                    y = s.mul_add(y, part(s, scale, column, count), old);
+                if let Target::F32(out) = self.target {
+                    let old = || load(s, out.at(row, column), count, 0.0);
+                    y = match self.update {
+                        Update::Replace => y,
+                        Update::Add { scale } => s.mul_add(y, part(s, scale, column, count), old()),
+                        Update::AddPlain => s.add(y, old()),
+                    };
                 }
                 match self.target {
                     Target::F32(out) if count == LANES => s.store_ptr(out.at(row, column), y),
@@ -624,6 +643,12 @@ mod tests {
                     norm.forward(cpu, Rows::row_major(&x, rows, columns), output.into());
                     let plain: Vec<f64> = plain.into_iter().map(f64::from).collect();
                     assert_close(&y, &plain, 2e-6, &what);
+                    let (mut sum, mut saved_again) = (dy.clone(), vec![f32::NAN; 2 * rows]);
+                    norm.add_saving(cpu, &x, &mut sum, &mut saved_again);
+                    let want: Vec<f64> =
+                        plain.iter().zip(&dy).map(|(y, &dy)| y + f64::from(dy)).collect();
+                    assert_close(&sum, &want, 2e-6, format!("sum, {what}"));
+                    assert_eq!(saved, saved_again, "{what}");
                     let mut dx = vec![f32::NAN; x.len()];
                     let (mut dweight, mut dbias) =
                         (vec![f32::NAN; columns], vec![f32::NAN; columns]);

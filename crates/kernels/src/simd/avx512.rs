@@ -30,6 +30,12 @@ macro_rules! intrinsics {
     )*};
 }
 
+/// A mask of the first `count` lanes, all of them if there are more.
+#[inline(always)]
+fn first_lanes(count: usize) -> __mmask16 {
+    ((1u32 << count.min(LANES)) - 1) as __mmask16
+}
+
 impl Simd for Avx512 {
     type F32 = __m512;
     type Mask = __mmask16;
@@ -56,6 +62,20 @@ impl Simd for Avx512 {
     unsafe fn store_ptr(self, to: *mut f32, x: __m512) {
         // SAFETY: the caller promises sixteen writable values; the features are proven by `self`.
         unsafe { _mm512_storeu_ps(to, x) }
+    }
+
+    #[inline(always)]
+    fn load_part(self, from: &[f32], fill: f32) -> __m512 {
+        // SAFETY: only lanes for which there is a value are read; the features are proven by `self`.
+        unsafe {
+            _mm512_mask_loadu_ps(_mm512_set1_ps(fill), first_lanes(from.len()), from.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    fn store_part(self, to: &mut [f32], x: __m512) {
+        // SAFETY: only lanes for which there is room are written; the features are proven by `self`.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), x) }
     }
 
     #[inline(always)]
