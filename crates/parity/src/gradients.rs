@@ -1,10 +1,10 @@
 //! The reference's gradients: d(loss)/d(weight) of every trained tensor, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Module;
 use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use medparse::picture::{RgbView, Size};
@@ -86,8 +86,7 @@ pub fn run(
     let device = Device::flex().autodiff();
     let network = Network::load(config, checkpoint, &device)?;
     let loss = golden_loss(&network, config, picture, &index);
-    let gradients = loss.backward();
-    let ours = gradients_by_key(network, &gradients)?;
+    let ours = gradients_by_key(network, &mut loss.backward())?;
     let mut rows = Vec::new();
     for (key, values) in ours {
         let row = match index.gradients.get(&key) {
@@ -179,21 +178,21 @@ fn golden_loss(
     entropy.mean() * 5.0 + dice * 5.0 - chosen.mean() * 2.0
 }
 
-/// Every trained tensor's gradient in the checkpoint's layout; zeros where none flowed.
-fn gradients_by_key(network: Network, gradients: &Gradients) -> Result<BTreeMap<String, Vec<f32>>> {
-    struct ToGradient<'a>(&'a Gradients);
-    impl ModuleMapper for ToGradient<'_> {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let (id, tensor, mapper) = param.consume();
-            let gradient = tensor
-                .grad(self.0)
-                .unwrap_or_else(|| Tensor::zeros(tensor.shape(), &tensor.device().inner()));
-            Param::from_mapped_value(id, gradient, mapper)
-        }
-    }
-    let sources = network.map(&mut ToGradient(gradients)).tensor_sources(FloatType::F32);
+/// Every trained tensor's gradient in the checkpoint's layout, taken as training takes them; zeros
+/// where none flowed.
+fn gradients_by_key(
+    network: Network,
+    gradients: &mut Gradients,
+) -> Result<BTreeMap<String, Vec<f32>>> {
+    let found = network.take_gradients(gradients).into_iter();
+    let mut found: HashMap<String, Vec<f32>> =
+        found.map(|gradient| (gradient.key, gradient.values)).collect();
+    let gradients = network.valid().updated(|key, values| match found.remove(key) {
+        Some(gradient) => values.copy_from_slice(&gradient),
+        None => values.fill(0.0),
+    });
     let mut by_key = BTreeMap::new();
-    for source in sources {
+    for source in gradients.tensor_sources(FloatType::F32) {
         let values = source.read_f32().with_context(|| format!("reading {}", source.name()))?;
         by_key.insert(source.name().to_owned(), values);
     }

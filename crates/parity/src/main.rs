@@ -1,11 +1,13 @@
-//! `parity`: holds the network against golden runs of the reference and writes the verdicts.
+//! `parity`: holds the network, in burn and as the engine's plan, against golden runs of the reference and writes the verdicts.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use medparse::runtime::{BurnRuntime, Runtime};
+use medparse_engine::{Engine, EngineOptions};
 use medparse_imaging::Picture;
 use medparse_network::{Network, NetworkConfig};
 use medparse_parity::golden::{GoldenCase, read_floors};
@@ -24,9 +26,51 @@ struct Arguments {
     /// Cases to run.
     #[arg(long, value_delimiter = ',', default_value = "a,a1,b,c,d")]
     cases: Vec<String>,
+    /// What computes the network: the engine, burn, or both.
+    #[arg(long, value_delimiter = ',', default_value = "engine,burn")]
+    runtimes: Vec<RuntimeKind>,
     /// Write the verdicts to this page.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+}
+
+/// A way to compute the network.
+#[derive(Clone, Copy, ValueEnum)]
+enum RuntimeKind {
+    /// The fused plan for processors.
+    Engine,
+    /// The network in burn.
+    Burn,
+}
+
+impl std::fmt::Display for RuntimeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Engine => "engine",
+            Self::Burn => "burn",
+        })
+    }
+}
+
+impl RuntimeKind {
+    /// The network, filled with deterministic weights.
+    fn filled(self, config: &NetworkConfig) -> Runtime {
+        let values = |key: &str, shape: &[usize]| {
+            Ok::<_, std::convert::Infallible>(deterministic::values(key, shape))
+        };
+        let runtime = match self {
+            Self::Engine => {
+                Engine::filled(config, &EngineOptions::default(), values).map(Runtime::from)
+            }
+            Self::Burn => {
+                let device = Device::flex();
+                Network::filled(config, &device, values)
+                    .map(|network| BurnRuntime::new(network, device).into())
+            }
+        };
+        let Ok(runtime) = runtime;
+        runtime
+    }
 }
 
 /// The picture of each golden case, and those that share one.
@@ -42,31 +86,30 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let floors = read_floors(&arguments.golden)?;
     let config = NetworkConfig::biomedparse_v1();
-    let device = Device::flex();
-    say("filling the network with deterministic weights")?;
-    let network = Network::filled(&config, &device, |key, shape| {
-        Ok::<_, std::convert::Infallible>(deterministic::values(key, shape))
-    });
-    let Ok(network) = network;
-    say("computing the class bank")?;
-    let subject = Subject::new(network, config, device);
     let mut reports = Vec::new();
-    for case in &arguments.cases {
-        let Some((_, picture)) = PICTURES.iter().find(|(name, _)| name == case) else {
-            bail!("no golden case {case:?}; there are {:?}", PICTURES.map(|(name, _)| name));
-        };
-        let golden = GoldenCase::read(&arguments.golden, &format!("case_{case}"))?;
-        let path = arguments.golden.join(picture);
-        let picture =
-            Picture::open(&path).with_context(|| format!("reading {}", path.display()))?;
-        let seen = subject.see(&picture, &golden, &floors);
-        let rows = subject.ask(&seen, &golden, &floors)?;
-        let report = CaseReport { name: format!("full {case}"), prompts: golden.prompts, rows };
-        say(&report.summary())?;
-        for row in report.failures() {
-            say(&format!("  {}: {:?}", row.stage, row.outcome))?;
+    for kind in &arguments.runtimes {
+        say(&format!("{kind}: filling the network with deterministic weights"))?;
+        let runtime = kind.filled(&config);
+        say(&format!("{kind}: computing the class bank"))?;
+        let subject = Subject::new(runtime, config.clone());
+        for case in &arguments.cases {
+            let Some((_, picture)) = PICTURES.iter().find(|(name, _)| name == case) else {
+                bail!("no golden case {case:?}; there are {:?}", PICTURES.map(|(name, _)| name));
+            };
+            let golden = GoldenCase::read(&arguments.golden, &format!("case_{case}"))?;
+            let path = arguments.golden.join(picture);
+            let picture =
+                Picture::open(&path).with_context(|| format!("reading {}", path.display()))?;
+            let seen = subject.see(&picture, &golden, &floors);
+            let rows = subject.ask(&seen, &golden, &floors)?;
+            let name = format!("full {case}, {kind}");
+            let report = CaseReport { name, prompts: golden.prompts, rows };
+            say(&report.summary())?;
+            for row in report.failures() {
+                say(&format!("  {}: {:?}", row.stage, row.outcome))?;
+            }
+            reports.push(report);
         }
-        reports.push(report);
     }
     if let Some(path) = &arguments.write {
         write_page(path, &reports)?;

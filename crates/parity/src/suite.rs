@@ -1,20 +1,19 @@
-//! Runs the network on a golden case and compares every stage it passes.
+//! Runs a network on a golden case, whatever computes it, and compares every stage it passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use anyhow::{Context, Result, bail};
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 use medparse::bank::ClassBank;
 use medparse::picture::{MapView, RgbView, Size};
 use medparse::postprocess::ProbabilityMap;
 use medparse::preprocess::{Normalization, Placement, normalize, resize_bicubic};
-use medparse::runtime::Runtime;
+use medparse::runtime::{BurnRuntime, Runtime};
 use medparse::selection::{Embeddings, first_maximum, matched_queries, similarity_scale};
 use medparse::tokenizer::{CONTEXT_LENGTH, END_OF_TEXT, Tokenizer, Tokens};
+use medparse_engine::{Engine, Trace};
 use medparse_imaging::Picture;
-use medparse_network::{
-    EncodedImage, GroundingTokens, Keep, Network, NetworkConfig, Probe, StageSink,
-};
+use medparse_network::{GroundingTokens, Keep, NetworkConfig, Probe};
 
 use crate::compare::{FLOORS, Outcome, Row, close, exact};
 use crate::golden::{Floor, GoldenCase, GoldenTensor};
@@ -22,7 +21,7 @@ use crate::golden::{Floor, GoldenCase, GoldenTensor};
 /// Probabilities this near to one half may fall on either side of it.
 const UNDECIDED: f32 = 1e-4;
 
-/// A network with its class bank, ready to be held against golden cases.
+/// A network, what computes it, and its class bank, ready to be held against golden cases.
 pub struct Subject {
     runtime: Runtime,
     config: NetworkConfig,
@@ -32,14 +31,27 @@ pub struct Subject {
 /// A picture's encoding and the verdicts gathered on the way.
 pub struct SeenPicture {
     size: Size,
-    image: EncodedImage,
+    image: Image,
     rows: Vec<Row>,
+}
+
+enum Image {
+    Engine(medparse_engine::EncodedImage),
+    Burn(Box<medparse_network::EncodedImage>),
+}
+
+/// What the object queries say in the end.
+struct Said {
+    /// `[Q, C]`.
+    queries: Embeddings,
+    /// `[Q, side, side]`.
+    masks: Vec<f32>,
 }
 
 impl Subject {
     /// Takes a network and computes its class bank.
-    pub fn new(network: Network, config: NetworkConfig, device: Device) -> Self {
-        let runtime = Runtime::new(network, device);
+    pub fn new(runtime: impl Into<Runtime>, config: NetworkConfig) -> Self {
+        let runtime = runtime.into();
         let bank = ClassBank::compute(&runtime, &mut |_, _| ());
         Self { runtime, config, bank }
     }
@@ -52,7 +64,7 @@ impl Subject {
         floors: &BTreeMap<String, Floor>,
     ) -> SeenPicture {
         let side = self.config.image_size;
-        let mut judge = Judge::new(golden, floors);
+        let mut judge = Judge::new(golden, floors, &self.config);
         let size = Size { width: picture.width() as usize, height: picture.height() as usize };
         let view = RgbView::new(size, picture.pixels()).expect("a picture has its pixels");
         let square = resize_bicubic(&view, Size::square(side));
@@ -63,70 +75,121 @@ impl Subject {
             Normalization { mean: self.config.pixel_mean, std: self.config.pixel_std };
         let input = normalize(&square, &normalization);
         judge.close("pre.input", &input);
-        let input =
-            Tensor::from_data(TensorData::new(input, [1, 3, side, side]), self.runtime.device());
-        let image = self.runtime.network().encode_image(input, &mut Probe::new(&mut judge));
+        let image = match &self.runtime {
+            Runtime::Engine(engine) => {
+                Image::Engine(engine.encode_image(&input, &mut Trace::stages(&mut judge)))
+            }
+            Runtime::Burn(burn) => {
+                let input = TensorData::new(input, [1, 3, side, side]);
+                let input = Tensor::from_data(input, burn.device());
+                let judge = &mut Probe::new(&mut judge);
+                Image::Burn(burn.network().encode_image(input, judge).into())
+            }
+        };
         SeenPicture { size, image, rows: judge.rows }
     }
 
     /// Asks a seen picture for the golden case's prompts, comparing every further stage; the
     /// verdicts on the picture's own stages come first.
+    ///
+    /// # Errors
+    /// When another subject saw the picture.
     pub fn ask(
         &self,
         seen: &SeenPicture,
         golden: &GoldenCase,
         floors: &BTreeMap<String, Floor>,
     ) -> Result<Vec<Row>> {
-        let mut judge = Judge::new(golden, floors);
+        let mut judge = Judge::new(golden, floors, &self.config);
         judge.rows = seen.rows.clone();
         judge.bank = Some((&self.bank, self.runtime.logit_scale()));
         judge.close("text.class_prompts_embeddings", self.bank.rows().values());
 
         let phrases: Vec<Tokens> =
             golden.prompts.iter().map(|prompt| Tokenizer::new().encode(prompt)).collect();
-        let (words, sentences) = self.encode_text(&phrases, &mut judge);
-        let kept = self.runtime.network().decode(
-            &seen.image,
-            GroundingTokens { tokens: words, padding: None },
-            Keep::Last,
-            &mut Probe::new(&mut judge),
-        );
-        let heads = kept.into_iter().next_back().context("the decoder gave no answer")?;
-        let queries = embeddings(heads.class_embed.clone());
-        judge.close("final.pred_captions", queries.values());
-        judge.close("final.pred_masks", &values(heads.masks.clone()));
-        let logits = judge.class_logits(&queries);
+        let ids = padded(&phrases, &mut judge);
+        let (said, sentences) = match (&self.runtime, &seen.image) {
+            (Runtime::Engine(engine), Image::Engine(image)) => {
+                ask_engine(engine, image, (&phrases, &ids), &mut judge)
+            }
+            (Runtime::Burn(burn), Image::Burn(image)) => {
+                ask_burn(burn, image, (&phrases, &ids), &mut judge)?
+            }
+            _ => bail!("another subject saw the picture"),
+        };
+        judge.close("final.pred_captions", said.queries.values());
+        judge.close("final.pred_masks", &said.masks);
+        let logits = judge.class_logits(&said.queries);
         judge.close("final.pred_logits", &logits);
-        judge.selection(&queries, &sentences, &logits);
-        judge.masks(heads.masks, &golden.matched_id, seen.size);
+        judge.selection(&said.queries, &sentences, &logits);
+        judge.matched_masks(&said.masks, &golden.matched_id, seen.size);
         judge.absent_stages();
         Ok(judge.rows)
     }
+}
 
-    /// The grounding tokens `[1, T, C]` and the sentences `[n, C]` of phrases padded to the
-    /// whole context, as the reference runs them.
-    fn encode_text(&self, phrases: &[Tokens], judge: &mut Judge) -> (Tensor<3>, Embeddings) {
-        let mut ids = Vec::new();
-        let mut attention = Vec::new();
-        for phrase in phrases {
-            let length = phrase.ids().len();
-            ids.extend(phrase.ids().iter().map(|&id| f64::from(id)));
-            ids.extend(std::iter::repeat_n(f64::from(END_OF_TEXT), CONTEXT_LENGTH - length));
-            attention.extend((0..CONTEXT_LENGTH).map(|at| u8::from(at < length)));
-        }
-        judge.exact("text.input_ids", &ids);
-        judge.exact("text.attention_mask", &attention);
-        let ids: Vec<i64> = ids.into_iter().map(|id| id as i64).collect();
-        let ids = TensorData::new(ids, [phrases.len(), CONTEXT_LENGTH]);
-        let ids = Tensor::<2, Int>::from_data(ids, self.runtime.device());
-        let lengths: Vec<usize> = phrases.iter().map(|phrase| phrase.ids().len()).collect();
-        let text = self.runtime.network().encode_text(ids, &lengths, &mut Probe::new(judge));
-        let rows = lengths
-            .iter()
-            .enumerate()
-            .map(|(phrase, &length)| text.tokens.clone().narrow(0, phrase, 1).narrow(1, 0, length));
-        (Tensor::cat(rows.collect(), 1), embeddings(text.sentences.unsqueeze()))
-    }
+/// Phrases padded to the whole context, as the reference runs them.
+fn padded(phrases: &[Tokens], judge: &mut Judge) -> Vec<Vec<u32>> {
+    let ids = phrases.iter().map(|phrase| {
+        let mut ids = phrase.ids().to_vec();
+        ids.resize(CONTEXT_LENGTH, END_OF_TEXT);
+        ids
+    });
+    let ids: Vec<Vec<u32>> = ids.collect();
+    let numbers: Vec<f64> = ids.iter().flatten().map(|&id| f64::from(id)).collect();
+    judge.exact("text.input_ids", &numbers);
+    let attention = phrases.iter().flat_map(|phrase| {
+        let length = phrase.ids().len();
+        (0..CONTEXT_LENGTH).map(move |at| u8::from(at < length))
+    });
+    judge.exact("text.attention_mask", &attention.collect::<Vec<_>>());
+    ids
+}
+
+/// The engine's answer, and its embeddings of the phrases.
+fn ask_engine(
+    engine: &Engine,
+    image: &medparse_engine::EncodedImage,
+    (phrases, padded): (&[Tokens], &[Vec<u32>]),
+    judge: &mut Judge,
+) -> (Said, Embeddings) {
+    // Stages come in the reference's length, the answer from the phrases' own.
+    let ids: Vec<&[u32]> = padded.iter().map(Vec::as_slice).collect();
+    judge.skipped = Some("text.class_emb");
+    engine.encode_text(&ids, &mut Trace::stages(judge));
+    judge.skipped = None;
+    let ids: Vec<&[u32]> = phrases.iter().map(Tokens::ids).collect();
+    let text = engine.encode_text(&ids, &mut Trace::none());
+    judge.close("text.class_emb", &text.sentences);
+    let decoded = engine.decode(image, &text.tokens, &mut Trace::stages(judge));
+    let queries = Embeddings::new(decoded.class_embed.clone(), decoded.width);
+    let all: Vec<usize> = (0..queries.count()).collect();
+    let masks = engine.masks(image, &decoded, &all);
+    (Said { queries, masks }, Embeddings::new(text.sentences, text.width))
+}
+
+/// The answer of the network in burn, and its embeddings of the phrases.
+fn ask_burn(
+    burn: &BurnRuntime,
+    image: &medparse_network::EncodedImage,
+    (phrases, padded): (&[Tokens], &[Vec<u32>]),
+    judge: &mut Judge,
+) -> Result<(Said, Embeddings)> {
+    let ids: Vec<i64> = padded.iter().flatten().map(|&id| id.into()).collect();
+    let ids = TensorData::new(ids, [phrases.len(), CONTEXT_LENGTH]);
+    let ids = Tensor::<2, Int>::from_data(ids, burn.device());
+    let lengths: Vec<usize> = phrases.iter().map(|phrase| phrase.ids().len()).collect();
+    let text = burn.network().encode_text(ids, &lengths, &mut Probe::new(judge));
+    let rows = lengths
+        .iter()
+        .enumerate()
+        .map(|(phrase, &length)| text.tokens.clone().narrow(0, phrase, 1).narrow(1, 0, length));
+    let tokens = Tensor::cat(rows.collect(), 1);
+    let words = GroundingTokens { tokens, padding: None };
+    let kept = burn.network().decode(image, words, Keep::Last, &mut Probe::new(judge));
+    let heads = kept.into_iter().next_back().context("the decoder gave no answer")?;
+    let said = Said { queries: embeddings(heads.class_embed), masks: values(heads.masks) };
+    Ok((said, embeddings(text.sentences.unsqueeze())))
 }
 
 /// Compares stages as they come by, and feeds the golden attention masks on.
@@ -136,19 +199,29 @@ struct Judge<'a> {
     rows: Vec<Row>,
     seen: BTreeSet<String>,
     bank: Option<(&'a ClassBank, f32)>,
+    /// Components of a query in the space of the phrases.
+    width: usize,
     /// The latest masks of all queries, `[Q, side, side]`, and their side.
     masks: (Vec<f32>, usize),
+    /// A stage that is not to be compared.
+    skipped: Option<&'static str>,
 }
 
 impl<'a> Judge<'a> {
-    fn new(golden: &'a GoldenCase, floors: &'a BTreeMap<String, Floor>) -> Self {
+    fn new(
+        golden: &'a GoldenCase,
+        floors: &'a BTreeMap<String, Floor>,
+        config: &NetworkConfig,
+    ) -> Self {
         Self {
             golden,
             floors,
             rows: Vec::new(),
             seen: BTreeSet::new(),
             bank: None,
-            masks: (Vec::new(), 0),
+            width: config.projection_width,
+            masks: (Vec::new(), config.image_size / 4),
+            skipped: None,
         }
     }
 
@@ -199,17 +272,17 @@ impl<'a> Judge<'a> {
     }
 
     /// Compares the masks of `queries` at the mask's own size and at the picture's.
-    fn masks(&mut self, masks: Tensor<4>, queries: &[usize], size: Size) {
-        let [_, _, rows, columns] = masks.dims();
+    fn matched_masks(&mut self, masks: &[f32], queries: &[usize], size: Size) {
+        let side = self.masks.1;
         let mut logits = Vec::new();
         let mut probabilities = Vec::new();
         for &query in queries {
-            let map = values(masks.clone().narrow(1, query, 1));
-            let view = MapView::new(Size { width: columns, height: rows }, &map)
+            let map = &masks[query * side * side..][..side * side];
+            let view = MapView::new(Size::square(side), map)
                 .expect("a mask has as many values as its size says");
             let place = Placement::stretched(size);
             probabilities.extend(ProbabilityMap::from_logits(&view, &place).into_values());
-            logits.extend(map);
+            logits.extend_from_slice(map);
         }
         self.close("final.matched_mask_logits", &logits);
         self.close("final.prob", &probabilities);
@@ -261,30 +334,35 @@ impl<'a> Judge<'a> {
     }
 }
 
-impl StageSink for Judge<'_> {
-    fn stage(&mut self, name: &str, data: TensorData) {
-        let shape = data.shape().to_vec();
-        let ours: Vec<f32> = data.convert::<f32>().try_into_vec().expect("just converted to f32");
-        self.close(name, &ours);
+impl Judge<'_> {
+    fn see_stage(&mut self, name: &str, ours: &[f32]) {
+        if self.skipped == Some(name) {
+            return;
+        }
+        self.close(name, ours);
         if let Some(head) = name.strip_suffix(".class_embed") {
-            let width = shape[shape.len() - 1];
-            let logits = self.class_logits(&Embeddings::new(ours, width));
+            let logits = self.class_logits(&Embeddings::new(ours.to_vec(), self.width));
             self.close(&format!("{head}.pred_logits"), &logits);
         } else if name.ends_with(".pred_masks") {
-            self.masks = (ours, shape[shape.len() - 1]);
+            self.masks.0 = ours.to_vec();
         }
     }
 
-    fn cross_mask(&mut self, layer: usize, blocked: Tensor<3, Bool>) -> Tensor<3, Bool> {
+    /// Compares an attention mask, and puts the golden one in its place.
+    fn see_cross_mask(&mut self, layer: usize, blocked: &mut [bool]) {
         let stage = format!("dec.layers.{layer}.cross_mask");
-        let Some(golden) = self.tensor(&stage) else { return blocked };
-        let [batch, queries, positions] = blocked.dims();
-        let ours: Vec<bool> = blocked.to_data().iter::<bool>().collect();
+        let Some(golden) = self.tensor(&stage) else { return };
+        let positions = golden.shape.last().copied().unwrap_or(1);
         let golden: Vec<bool> = golden.values.iter().map(|&bit| bit > 0.5).collect();
+        if blocked.len() != golden.len() {
+            let outcome = Outcome::Misshapen { found: blocked.len(), expected: golden.len() };
+            return self.rows.push(Row { stage, outcome });
+        }
         let floor = self.floors.get(&format!("dec.heads.{layer}.pred_masks"));
         let near = FLOORS * floor.copied().unwrap_or_default().max_abs;
         let side = positions.isqrt();
-        let flips: Vec<usize> = (0..ours.len()).filter(|&at| ours[at] != golden[at]).collect();
+        let flips: Vec<usize> =
+            (0..blocked.len()).filter(|&at| blocked[at] != golden[at]).collect();
         let far = |at: &&usize| {
             f64::from(self.shrunken(*at / positions, *at % positions, side).abs()) > near
         };
@@ -295,8 +373,31 @@ impl StageSink for Judge<'_> {
         };
         self.rows.push(Row { stage, outcome });
         // From here on the golden mask leads, so that one flip does not hide what follows.
-        let data = TensorData::new(golden, [batch, queries, positions]);
-        Tensor::from_data(data, &blocked.device())
+        blocked.copy_from_slice(&golden);
+    }
+}
+
+impl medparse_engine::StageSink for Judge<'_> {
+    fn stage(&mut self, name: &str, values: &[f32]) {
+        self.see_stage(name, values);
+    }
+
+    fn cross_mask(&mut self, layer: usize, blocked: &mut [bool]) {
+        self.see_cross_mask(layer, blocked);
+    }
+}
+
+impl medparse_network::StageSink for Judge<'_> {
+    fn stage(&mut self, name: &str, data: TensorData) {
+        let ours: Vec<f32> = data.convert::<f32>().try_into_vec().expect("just converted to f32");
+        self.see_stage(name, &ours);
+    }
+
+    fn cross_mask(&mut self, layer: usize, blocked: Tensor<3, Bool>) -> Tensor<3, Bool> {
+        let shape = blocked.dims();
+        let mut bits: Vec<bool> = blocked.to_data().iter::<bool>().collect();
+        self.see_cross_mask(layer, &mut bits);
+        Tensor::from_data(TensorData::new(bits, shape), &blocked.device())
     }
 }
 

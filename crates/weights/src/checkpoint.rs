@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,13 +64,35 @@ impl Checkpoint {
         let entries = match format {
             Format::TorchZip | Format::TorchLegacy => torch_reader::read(&path, format)?,
             Format::Safetensors => {
-                let (entries, found) = safetensors_reader::read(&path)?;
+                let map =
+                    MappedFile::open(&path).map_err(|e| WeightsError::io(&path, "open", e))?;
+                let (entries, found) = safetensors_reader::read(&path, FileBytes::Mapped(map))?;
                 metadata = found;
                 entries
             }
         };
+        Ok(Self::new(path, format, entries, metadata))
+    }
+
+    /// Opens a safetensors file that is part of the program; `name` stands for its path in messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), for what is no safetensors file.
+    pub fn embedded(name: &str, file: &'static [u8]) -> Result<Self, WeightsError> {
+        let path: Arc<Path> = Path::new(name).into();
+        let (entries, metadata) = safetensors_reader::read(&path, FileBytes::Embedded(file))?;
+        Ok(Self::new(path, Format::Safetensors, entries, metadata))
+    }
+
+    fn new(
+        path: Arc<Path>,
+        format: Format,
+        entries: Vec<Entry>,
+        metadata: BTreeMap<String, String>,
+    ) -> Self {
         let index = entries.iter().enumerate().map(|(i, entry)| (entry.name.clone(), i)).collect();
-        Ok(Self { path, format, entries, index, metadata })
+        Self { path, format, entries, index, metadata }
     }
 
     /// The path it was opened from.
@@ -154,8 +176,28 @@ pub struct Entry {
 enum Storage {
     /// The reader's handle, and the most bytes the tensor may expand to.
     Torch { tensor: pytorch_reader::Tensor, limit: usize },
-    /// A part of a mapped file.
-    Mapped { map: Arc<MappedFile>, bytes: Range<usize> },
+    /// A part of a safetensors file.
+    Mapped { map: Arc<FileBytes>, bytes: Range<usize> },
+}
+
+/// A whole safetensors file.
+#[derive(Debug)]
+pub(crate) enum FileBytes {
+    /// On disk.
+    Mapped(MappedFile),
+    /// In the program.
+    Embedded(&'static [u8]),
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Embedded(bytes) => bytes,
+        }
+    }
 }
 
 impl Entry {
@@ -175,7 +217,7 @@ impl Entry {
         path: Arc<Path>,
         element_type: ElementType,
         shape: Vec<usize>,
-        map: Arc<MappedFile>,
+        map: Arc<FileBytes>,
         bytes: Range<usize>,
     ) -> Self {
         Self { name, shape, element_type, path, storage: Storage::Mapped { map, bytes } }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use medparse_kernels::mapped::MappedFile;
 use safetensors::tensor::{Dtype, TensorInfo};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
 
+use crate::checkpoint::FileBytes;
 use crate::{ElementType, Entry, WeightsError};
 
 /// Bytes of the header's length, which opens the file.
@@ -21,8 +21,7 @@ const MAX_HEADER: u64 = 100_000_000;
 type Contents = (Vec<Entry>, BTreeMap<String, String>);
 
 /// The tensors of a safetensors file in the order of their bytes, and its metadata.
-pub(crate) fn read(path: &Arc<Path>) -> Result<Contents, WeightsError> {
-    let map = MappedFile::open(path).map_err(|e| WeightsError::io(path, "open", e))?;
+pub(crate) fn read(path: &Arc<Path>, map: FileBytes) -> Result<Contents, WeightsError> {
     let (header_len, header) =
         SafeTensors::read_metadata(&map).map_err(|error| diagnose(path, &map, &error))?;
     let data_start = LENGTH_BYTES + header_len;

@@ -73,6 +73,22 @@ impl<'a> TensorSource<'a> {
         }
     }
 
+    /// A tensor whose elements, little-endian and in C order, are already in memory.
+    pub fn bytes(
+        name: impl Into<String>,
+        shape: impl Into<Vec<usize>>,
+        element_type: ElementType,
+        bytes: impl Into<Cow<'a, [u8]>>,
+    ) -> Self {
+        let bytes = bytes.into();
+        Self {
+            name: name.into(),
+            shape: shape.into(),
+            element_type,
+            produce: Box::new(move |sink| sink(&bytes)),
+        }
+    }
+
     /// A tensor of another file, byte for byte.
     pub fn copy(entry: &'a Entry) -> Self {
         Self {

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use medparse::runtime::BurnRuntime;
+use medparse_engine::{Engine, EngineOptions, Isa};
 use medparse_imaging::Picture;
 use medparse_network::{Network, NetworkConfig};
 use medparse_parity::golden::{GoldenCase, read_floors};
@@ -32,17 +34,30 @@ fn picture() -> Picture {
 }
 
 #[test]
-fn every_stage_equals_the_reference() {
+fn every_stage_of_the_network_equals_the_reference() {
     let device = Device::flex();
     let network = Network::load(&config(), &checkpoint(), &device).unwrap();
-    let subject = Subject::new(network, config(), device);
+    compare("network", &Subject::new(BurnRuntime::new(network, device), config()));
+}
+
+#[test]
+fn every_stage_of_the_engine_equals_the_reference_on_every_instruction_set() {
+    for isa in Isa::available() {
+        let options = EngineOptions { isa, ..EngineOptions::default() };
+        let engine = Engine::load(&config(), &checkpoint(), &options).unwrap();
+        compare(&format!("engine on {isa}"), &Subject::new(engine, config()));
+    }
+}
+
+fn compare(who: &str, subject: &Subject) {
     let floors = read_floors(&fixtures()).unwrap();
     let mut failures = Vec::new();
     for case in ["a", "b", "c"] {
         let golden = GoldenCase::read(&fixtures(), &format!("case_{case}")).unwrap();
         let seen = subject.see(&picture(), &golden, &floors);
         let rows = subject.ask(&seen, &golden, &floors).unwrap();
-        let report = CaseReport { name: format!("tiny {case}"), prompts: golden.prompts, rows };
+        let report =
+            CaseReport { name: format!("tiny {case}, {who}"), prompts: golden.prompts, rows };
         println!("{}", report.summary());
         failures.extend(report.failures().map(|row| format!("{case}: {row:?}")));
     }

@@ -1,0 +1,401 @@
+//! The pixel decoder: a DETR encoder on the coarsest map, then a feature pyramid.
+//!
+//! Legend: C the pyramid's channels, N pixels of the map at hand.
+
+use std::time::Instant;
+
+use medparse_config::NetworkConfig;
+use medparse_kernels::conv::{Winograd, WinogradWeights};
+use medparse_kernels::gemm::{Rows, RowsMut};
+use medparse_kernels::resample::Resize;
+use medparse_kernels::{Activation, Arena, Cpu};
+
+use crate::attention::{Formats, MultiheadAttention, SelfAttention};
+use crate::backbone::stage_side;
+use crate::feed_forward::{FeedForward, FeedForwardShape};
+use crate::linear::Linear;
+use crate::loader::Loader;
+use crate::norm::{EPSILON, Norm};
+use crate::position::Position;
+use crate::precision::Precision;
+use crate::stored::Vector;
+use crate::trace::Trace;
+
+/// How these parts are called when they are measured.
+const CONVOLUTIONS: &str = "pyramid: 3x3 convolutions";
+
+/// Turns the backbone's four maps into mask features and the decoder's three levels.
+#[derive(Debug)]
+pub(crate) struct PixelDecoder {
+    width: usize,
+    side: usize,
+    input_proj: Linear,
+    position: Position,
+    encoder: Vec<EncoderLayer>,
+    layer_4: ConvNorm,
+    /// Of the levels 3, 2 and 1.
+    rungs: Vec<Rung>,
+    mask_features: Convolution,
+    mask_bias: Vector,
+}
+
+/// One step of the pyramid: a backbone map joins the upsampled coarser one.
+#[derive(Debug)]
+struct Rung {
+    level: usize,
+    adapter: Linear,
+    norm: Norm,
+    layer: ConvNorm,
+}
+
+/// A convolution, a GroupNorm and a ReLU.
+#[derive(Debug)]
+struct ConvNorm {
+    conv: Convolution,
+    norm: Norm,
+}
+
+/// A 3×3 convolution after Winograd; its error stays at the floor of f32.
+#[derive(Debug)]
+struct Convolution {
+    conv: Winograd,
+    weights: Vector,
+}
+
+/// A post-norm encoder layer with ReLU.
+#[derive(Debug)]
+struct EncoderLayer {
+    attention: MultiheadAttention,
+    norm1: Norm,
+    mlp: FeedForward,
+    norm2: Norm,
+}
+
+impl PixelDecoder {
+    pub fn load<E>(
+        loader: &mut Loader<'_, E>,
+        config: &NetworkConfig,
+        precision: Precision,
+    ) -> Result<Self, E> {
+        let sizes = &config.pixel_decoder;
+        let (width, side) = (sizes.conv_width, config.image_size);
+        let root = "sem_seg_head.pixel_decoder";
+        let stage_width = |stage| config.backbone.stage_width(stage);
+        let key = format!("{root}.input_proj");
+        let input_proj = loader.pointwise(&key, [width, stage_width(3)], precision)?;
+        let encoder = (0..sizes.encoder_layers)
+            .map(|layer| {
+                let key = format!("{root}.transformer.encoder.layers.{layer}");
+                EncoderLayer::load(loader, &key, config, precision)
+            })
+            .collect::<Result<_, E>>()?;
+        let layer_4 = ConvNorm::load(loader, &format!("{root}.layer_4"), width, side / 32)?;
+        let rungs = [3, 2, 1].into_iter().map(|level| {
+            let (key, input) = (format!("{root}.adapter_{level}"), stage_width(level - 1));
+            let adapter = loader.pointwise_without_bias(&key, [width, input], precision)?;
+            let norm = Norm::load(loader, &format!("{key}.norm"), width, EPSILON)?;
+            let (key, side) = (format!("{root}.layer_{level}"), stage_side(side, level - 1));
+            Ok(Rung { level, adapter, norm, layer: ConvNorm::load(loader, &key, width, side)? })
+        });
+        let rungs = rungs.collect::<Result<_, E>>()?;
+        let key = format!("{root}.mask_features");
+        let features = [sizes.mask_width, width];
+        Ok(Self {
+            width,
+            side,
+            input_proj,
+            position: Position::new(width, [side / 32; 2]),
+            encoder,
+            layer_4,
+            rungs,
+            mask_features: Convolution::load(loader, &key, features, stage_side(side, 0))?,
+            mask_bias: loader.vector(&format!("{key}.bias"), &[sizes.mask_width])?,
+        })
+    }
+
+    /// Values of the map of a level, 4 the coarsest and 1 the finest.
+    pub fn level_len(&self, level: usize) -> usize {
+        stage_side(self.side, level - 1).pow(2) * self.width
+    }
+
+    fn pixels(&self, level: usize) -> usize {
+        stage_side(self.side, level - 1).pow(2)
+    }
+
+    /// Bytes that [`PixelDecoder::pyramid`] takes of an arena.
+    pub fn pyramid_bytes(&self, cpu: &Cpu) -> usize {
+        let map = |level: usize| Arena::bytes::<f32>(self.level_len(level));
+        let encoder = self.encoder.iter().map(|layer| layer.bytes(cpu, self.pixels(4)));
+        let encoder = encoder.fold(self.input_proj.scratch(self.pixels(4)), usize::max);
+        let rungs = self.rungs.iter().map(|rung| {
+            let sum = if rung.level > 1 { map(rung.level) } else { 0 };
+            let pixels = self.pixels(rung.level);
+            let adapter = rung.adapter.scratch(pixels).max(rung.norm_bytes(pixels));
+            sum + adapter.max(rung.layer.bytes(cpu))
+        });
+        // The encoder's tokens, and with them the tokens with their places.
+        map(4) + rungs.fold((map(4) + encoder).max(self.layer_4.bytes(cpu)), usize::max)
+    }
+
+    /// Bytes that [`PixelDecoder::features`] takes of an arena.
+    pub fn features_bytes(&self, cpu: &Cpu) -> usize {
+        let layer = self.rungs.last().map_or(0, |rung| rung.layer.bytes(cpu));
+        Arena::bytes::<f32>(self.level_len(1)) + layer.max(self.mask_features.bytes(cpu))
+    }
+
+    /// The levels 4, 3 and 2, `[N, C]` each, and the sum that level 1 is made of; `maps` are `res2`
+    /// to `res5`.
+    pub fn pyramid(
+        &self,
+        cpu: &Cpu,
+        maps: [&[f32]; 4],
+        (levels, finest): ([&mut [f32]; 3], &mut [f32]),
+        mut arena: Arena<'_>,
+        trace: &mut Trace<'_>,
+    ) {
+        let tokens = arena.take::<f32>(self.level_len(4));
+        self.encode(cpu, maps[3], tokens, arena.rest(), trace);
+        let [level_4, level_3, level_2] = levels;
+        let [rung_3, rung_2, rung_1] = &self.rungs[..] else { unreachable!("three are made") };
+        self.layer_4.forward(cpu, tokens, level_4, arena.rest(), trace);
+        self.trace_level(4, level_4, trace);
+        self.climb(cpu, rung_3, [maps[2], level_4], level_3, (arena.rest(), trace));
+        self.climb(cpu, rung_2, [maps[1], level_3], level_2, (arena.rest(), trace));
+        rung_1.join(cpu, [maps[0], level_2], finest, arena, trace);
+    }
+
+    /// A level from a map of the backbone and the level below.
+    fn climb(
+        &self,
+        cpu: &Cpu,
+        rung: &Rung,
+        maps: [&[f32]; 2],
+        to: &mut [f32],
+        (mut arena, trace): (Arena<'_>, &mut Trace<'_>),
+    ) {
+        let sum = arena.take::<f32>(self.level_len(rung.level));
+        rung.join(cpu, maps, sum, arena.rest(), trace);
+        rung.layer.forward(cpu, sum, to, arena, trace);
+        self.trace_level(rung.level, to, trace);
+    }
+
+    /// The mask features `[N, mask width]`, in place of the sum that the finest level is made of;
+    /// `map` has room for either.
+    pub fn features(
+        &self,
+        cpu: &Cpu,
+        map: &mut [f32],
+        mut arena: Arena<'_>,
+        trace: &mut Trace<'_>,
+    ) {
+        let (level_1, sum) = (arena.take::<f32>(self.level_len(1)), self.level_len(1));
+        let Some(rung) = self.rungs.last() else { unreachable!("three are made") };
+        rung.layer.forward(cpu, &map[..sum], level_1, arena.rest(), trace);
+        self.trace_level(1, level_1, trace);
+        let start = Instant::now();
+        let (pixels, width) = (self.pixels(1), self.mask_features.conv.out_channels);
+        let features = &mut map[..pixels * width];
+        self.mask_features.forward(cpu, level_1, Some(&self.mask_bias), features, arena);
+        trace.multiplied(CONVOLUTIONS, start, self.mask_features.flop(), Precision::F32);
+        trace.map(|| "pixdec.mask_features".into(), Rows::row_major(features, pixels, width));
+    }
+
+    fn trace_level(&self, level: usize, map: &[f32], trace: &mut Trace<'_>) {
+        let rows = Rows::row_major(map, self.pixels(level), self.width);
+        trace.map(|| format!("pixdec.layer_{level}"), rows);
+    }
+
+    /// The DETR encoder: `tokens` takes the coarsest map after it, `[N, C]`.
+    fn encode(
+        &self,
+        cpu: &Cpu,
+        map: &[f32],
+        tokens: &mut [f32],
+        mut arena: Arena<'_>,
+        trace: &mut Trace<'_>,
+    ) {
+        let start = Instant::now();
+        let pixels = self.pixels(4);
+        self.input_proj.rows(cpu, map, tokens, arena.rest());
+        trace.map(|| "pixdec.input_proj".into(), Rows::row_major(tokens, pixels, self.width));
+        let placed = arena.take::<f32>(tokens.len());
+        if trace.is_watched() {
+            self.position.write(placed);
+            let rows = Rows::row_major(placed, pixels, self.width);
+            trace.map(|| "pixdec.pos_res5".into(), rows);
+        }
+        for (index, layer) in self.encoder.iter().enumerate() {
+            self.position.add_to(cpu, tokens, placed);
+            layer.forward(cpu, placed, tokens, arena.rest());
+            trace.stage(|| format!("pixdec.encoder.layers.{index}"), tokens);
+        }
+        let flop: u64 = self.encoder.iter().map(|layer| layer.flop(pixels)).sum();
+        trace.took("transformer encoder", start, flop + self.input_proj.flop(pixels));
+    }
+}
+
+impl Rung {
+    fn norm_bytes(&self, pixels: usize) -> usize {
+        Arena::bytes::<f32>(self.norm.group().rows_scratch(pixels))
+    }
+
+    /// `sum = norm(adapter(map)) + upsampled(coarser)`.
+    fn join(
+        &self,
+        cpu: &Cpu,
+        [map, coarser]: [&[f32]; 2],
+        sum: &mut [f32],
+        mut arena: Arena<'_>,
+        trace: &mut Trace<'_>,
+    ) {
+        let start = Instant::now();
+        let width = self.adapter.columns();
+        let pixels = sum.len() / width;
+        self.adapter.rows(cpu, map, sum, arena.rest());
+        {
+            let mut arena = arena.rest();
+            let norm = self.norm.group();
+            let scratch = arena.take(norm.rows_scratch(pixels));
+            let rows = RowsMut::row_major(&mut *sum, pixels, width);
+            norm.forward_rows(cpu, rows, Activation::Identity, scratch);
+        }
+        let name = || format!("pixdec.adapter_{}", self.level);
+        trace.map(name, Rows::row_major(sum, pixels, width));
+        let side = pixels.isqrt();
+        let resize = Resize { from: [side / 2; 2], to: [side; 2] };
+        let coarser = Rows::row_major(coarser, pixels / 4, width);
+        resize.add_nearest_rows(cpu, coarser, RowsMut::row_major(sum, pixels, width));
+        trace.took("pyramid: lateral maps", start, self.adapter.flop(pixels));
+    }
+}
+
+impl ConvNorm {
+    fn load<E>(
+        loader: &mut Loader<'_, E>,
+        key: &str,
+        width: usize,
+        side: usize,
+    ) -> Result<Self, E> {
+        Ok(Self {
+            conv: Convolution::load(loader, key, [width, width], side)?,
+            norm: Norm::load(loader, &format!("{key}.norm"), width, EPSILON)?,
+        })
+    }
+
+    fn bytes(&self, cpu: &Cpu) -> usize {
+        let pixels = self.conv.conv.height * self.conv.conv.width;
+        let norm = Arena::bytes::<f32>(self.norm.group().rows_scratch(pixels));
+        self.conv.bytes(cpu).max(norm)
+    }
+
+    fn forward(
+        &self,
+        cpu: &Cpu,
+        x: &[f32],
+        y: &mut [f32],
+        mut arena: Arena<'_>,
+        trace: &mut Trace<'_>,
+    ) {
+        let start = Instant::now();
+        self.conv.forward(cpu, x, None, y, arena.rest());
+        trace.multiplied(CONVOLUTIONS, start, self.conv.flop(), Precision::F32);
+        let start = Instant::now();
+        let norm = self.norm.group();
+        let channels = self.conv.conv.out_channels;
+        let pixels = y.len() / channels;
+        let scratch = arena.take(norm.rows_scratch(pixels));
+        let rows = RowsMut::row_major(y, pixels, channels);
+        norm.forward_rows(cpu, rows, Activation::Relu, scratch);
+        trace.took("pyramid: norms", start, 0);
+    }
+}
+
+impl Convolution {
+    /// `[output, input]` channels.
+    fn load<E>(
+        loader: &mut Loader<'_, E>,
+        key: &str,
+        [out_channels, in_channels]: [usize; 2],
+        side: usize,
+    ) -> Result<Self, E> {
+        let conv = Winograd { batch: 1, height: side, width: side, in_channels, out_channels };
+        Ok(Self { weights: loader.winograd(&format!("{key}.weight"), &conv)?, conv })
+    }
+
+    fn bytes(&self, cpu: &Cpu) -> usize {
+        Arena::bytes::<f32>(self.conv.scratch(cpu))
+    }
+
+    /// What is multiplied and added: 36 products for a tile of 4×4 pixels.
+    fn flop(&self) -> u64 {
+        let Winograd { height, width, in_channels, out_channels, .. } = self.conv;
+        let tiles = height.div_ceil(4) * width.div_ceil(4);
+        2 * (36 * tiles * in_channels * out_channels) as u64
+    }
+
+    fn forward(
+        &self,
+        cpu: &Cpu,
+        x: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+        mut arena: Arena<'_>,
+    ) {
+        let Winograd { height, width, in_channels, out_channels, .. } = self.conv;
+        let scratch = arena.take(self.conv.scratch(cpu));
+        let pixels = height * width;
+        let weights =
+            WinogradWeights { packed: &self.weights, bias, activation: Activation::Identity };
+        let (x, y) =
+            (Rows::row_major(x, pixels, in_channels), RowsMut::row_major(y, pixels, out_channels));
+        self.conv.forward(cpu, x, &weights, y, scratch);
+    }
+}
+
+impl EncoderLayer {
+    fn load<E>(
+        loader: &mut Loader<'_, E>,
+        key: &str,
+        config: &NetworkConfig,
+        precision: Precision,
+    ) -> Result<Self, E> {
+        let sizes = &config.pixel_decoder;
+        let width = sizes.conv_width;
+        let formats = Formats { seen: precision, asked: precision };
+        let attention = format!("{key}.self_attn");
+        let shape = FeedForwardShape {
+            keys: [&format!("{key}.linear1"), &format!("{key}.linear2")],
+            width,
+            hidden: sizes.feed_forward_width,
+            activation: Activation::Relu,
+        };
+        Ok(Self {
+            attention: MultiheadAttention::load(loader, &attention, [width, sizes.heads], formats)?,
+            norm1: Norm::load(loader, &format!("{key}.norm1"), width, EPSILON)?,
+            mlp: FeedForward::load(loader, &shape, precision)?,
+            norm2: Norm::load(loader, &format!("{key}.norm2"), width, EPSILON)?,
+        })
+    }
+
+    fn flop(&self, tokens: usize) -> u64 {
+        let attention = self.attention.flop(tokens, tokens) + 2 * self.attention.key.flop(tokens);
+        attention + self.mlp.flop(tokens)
+    }
+
+    fn bytes(&self, cpu: &Cpu, tokens: usize) -> usize {
+        let copy = Arena::bytes::<f32>(tokens * self.attention.width());
+        copy + self.attention.bytes(cpu, 1, tokens).max(self.mlp.bytes(tokens))
+    }
+
+    /// `placed` are the tokens with their places added.
+    fn forward(&self, cpu: &Cpu, placed: &[f32], tokens: &mut [f32], mut arena: Arena<'_>) {
+        let copy = arena.take::<f32>(tokens.len());
+        copy.copy_from_slice(tokens);
+        let seen = SelfAttention { batch: 1, placed, content: copy, blocked: None };
+        self.attention.attend_to_selves(cpu, &seen, tokens, arena.rest());
+        self.norm1.in_place(cpu, tokens);
+        copy.copy_from_slice(tokens);
+        self.mlp.add(cpu, copy, tokens, arena);
+        self.norm2.in_place(cpu, tokens);
+    }
+}

@@ -1,0 +1,127 @@
+//! Windows into a run of the network: its stages for comparison, its times for measurement.
+
+use std::time::{Duration, Instant};
+
+use medparse_kernels::gemm::{Rows, RowsMut};
+
+use crate::precision::Precision;
+
+/// Receives the stages of a run, as the reference names them.
+pub trait StageSink {
+    /// Sees the values of the stage `name`, in the order of the reference's tensor.
+    fn stage(&mut self, name: &str, values: &[f32]);
+
+    /// Sees the attention mask of decoder layer `layer`, `[queries, positions]` with true for
+    /// blocked, and may change it before it is used.
+    fn cross_mask(&mut self, layer: usize, blocked: &mut [bool]) {
+        let _ = (layer, blocked);
+    }
+}
+
+/// What one part of the network took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartTime {
+    /// The part, as in `backbone.2 products`.
+    pub name: &'static str,
+    /// From its start to its end.
+    pub time: Duration,
+    /// Multiplications and additions that were done.
+    pub flop: u64,
+    /// The format of its matrix products, where nearly all of it are such.
+    pub products: Option<Precision>,
+}
+
+/// What a run shows of itself.
+#[derive(Default)]
+pub struct Trace<'a> {
+    sink: Option<&'a mut dyn StageSink>,
+    times: Option<&'a mut Vec<PartTime>>,
+}
+
+impl<'a> Trace<'a> {
+    /// Shows nothing.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Hands every stage to `sink`; slower, since stages are computed that are not needed.
+    pub fn stages(sink: &'a mut dyn StageSink) -> Self {
+        Self { sink: Some(sink), times: None }
+    }
+
+    /// Adds up the times of the parts.
+    pub fn times(times: &'a mut Vec<PartTime>) -> Self {
+        Self { sink: None, times: Some(times) }
+    }
+
+    /// Whether somebody looks at the stages.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// A stage whose values lie as the reference's.
+    pub(crate) fn stage(&mut self, name: impl FnOnce() -> String, values: &[f32]) {
+        if let Some(sink) = &mut self.sink {
+            sink.stage(&name(), values);
+        }
+    }
+
+    /// A map of pixels with channels, which the reference has as channels of pixels.
+    pub(crate) fn map(&mut self, name: impl FnOnce() -> String, rows: Rows<'_, f32>) {
+        if let Some(sink) = &mut self.sink {
+            let (pixels, channels) = (rows.rows(), rows.columns());
+            let dense = dense(rows);
+            let turned: Vec<f32> =
+                (0..dense.len()).map(|i| dense[i % pixels * channels + i / pixels]).collect();
+            sink.stage(&name(), &turned);
+        }
+    }
+
+    /// Rows, one after the other.
+    pub(crate) fn rows(&mut self, name: impl FnOnce() -> String, rows: Rows<'_, f32>) {
+        if let Some(sink) = &mut self.sink {
+            sink.stage(&name(), &dense(rows));
+        }
+    }
+
+    pub(crate) fn cross_mask(&mut self, layer: usize, blocked: &mut [bool]) {
+        if let Some(sink) = &mut self.sink {
+            sink.cross_mask(layer, blocked);
+        }
+    }
+
+    /// Adds the time since `start`, and what was multiplied and added, to a part.
+    pub fn took(&mut self, name: &'static str, start: Instant, flop: u64) {
+        self.add(PartTime { name, time: start.elapsed(), flop, products: None });
+    }
+
+    /// As [`Trace::took`], of a part that is made of matrix products in a format.
+    pub(crate) fn multiplied(
+        &mut self,
+        name: &'static str,
+        start: Instant,
+        flop: u64,
+        format: Precision,
+    ) {
+        self.add(PartTime { name, time: start.elapsed(), flop, products: Some(format) });
+    }
+
+    fn add(&mut self, part: PartTime) {
+        let Some(times) = &mut self.times else { return };
+        match times.iter_mut().find(|known| known.name == part.name) {
+            Some(known) => {
+                known.time += part.time;
+                known.flop += part.flop;
+            }
+            None => times.push(part),
+        }
+    }
+}
+
+/// The values, row after row.
+fn dense(rows: Rows<'_, f32>) -> Vec<f32> {
+    let mut values = vec![0.0; rows.rows() * rows.columns()];
+    let to = RowsMut::row_major(&mut values, rows.rows(), rows.columns());
+    rows.copy_to(to);
+    values
+}
