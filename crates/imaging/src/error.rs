@@ -110,6 +110,39 @@ pub enum Error {
         /// The size it has.
         found: (u32, u32),
     },
+    /// A buffer does not have one entry a voxel, or there is no voxel.
+    #[error(
+        "a volume of {}×{}×{} voxels needs one value for each and at least one voxel, found {found}",
+        dimensions[0], dimensions[1], dimensions[2]
+    )]
+    WrongVolume {
+        /// Columns, rows, slices.
+        dimensions: [usize; 3],
+        /// Entries in the buffer.
+        found: usize,
+    },
+    /// A slice that is not there.
+    #[error("slice {asked} was asked for, the volume has slices 0 to {}", slices.saturating_sub(1))]
+    NoSlice {
+        /// The slice, from 0.
+        asked: usize,
+        /// How many there are.
+        slices: usize,
+    },
+    /// The files of a folder do not make one volume.
+    #[error("the folder does not hold one series: {detail}")]
+    Series {
+        /// What is in the way.
+        detail: String,
+    },
+    /// What was found cannot be written in this format.
+    #[error("cannot write {format}: {detail}")]
+    CannotWrite {
+        /// The output format.
+        format: &'static str,
+        /// Why not.
+        detail: String,
+    },
     /// A PNG could not be encoded.
     #[error("cannot encode {width}×{height} pixels as PNG: {detail}")]
     Encode {
@@ -142,6 +175,23 @@ pub enum Place {
         /// The scan, from 1.
         number: usize,
     },
+    /// Between the voxels of a volume.
+    Voxels {
+        /// Voxels that are complete.
+        complete: u64,
+        /// Voxels that were promised.
+        of: u64,
+    },
+    /// Within compressed data that hold the whole volume.
+    Compressed {
+        /// Bytes that could be unpacked.
+        unpacked: u64,
+    },
+    /// Within the compressed pixels of one frame.
+    Frame {
+        /// The frame, from 1.
+        number: usize,
+    },
     /// After the pixels, before the format's closing mark (`IEND`, `EOI`).
     End,
 }
@@ -153,6 +203,18 @@ impl std::fmt::Display for Place {
             Self::Row { complete, of } => write!(f, "with {complete} of {of} rows complete"),
             Self::Passes => f.write_str("within its interlaced rows"),
             Self::Scan { number } => write!(f, "in the pixels of scan {number}"),
+            Self::Voxels { complete, of } => {
+                write!(
+                    f,
+                    "with {} of {} voxels complete",
+                    crate::grouped(*complete),
+                    crate::grouped(*of)
+                )
+            }
+            Self::Compressed { unpacked } => {
+                write!(f, "with {} bytes unpacked", crate::grouped(*unpacked))
+            }
+            Self::Frame { number } => write!(f, "within the pixels of frame {number}"),
             Self::End => f.write_str("before its closing mark"),
         }
     }

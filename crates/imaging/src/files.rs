@@ -40,8 +40,9 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Error> {
             folder.display()
         ))));
     }
+    let prefix = unfinished_prefix(path);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".medparse-");
+    builder.prefix(&prefix);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -52,6 +53,36 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Error> {
     file.write_all(bytes).map_err(refuse)?;
     file.persist(path).map_err(|error| refuse(error.error))?;
     Ok(())
+}
+
+/// How the temporary files begin that a file is written into before it takes its name.
+fn unfinished_prefix(path: &Path) -> std::ffi::OsString {
+    // Names of more bytes than a file system takes would be refused for their temporary file already.
+    const LONGEST: usize = 200;
+    let mut prefix = std::ffi::OsString::from(".");
+    if let Some(name) = path.file_name().filter(|name| name.len() <= LONGEST) {
+        prefix.push(name);
+    }
+    prefix.push(".medparse-");
+    prefix
+}
+
+/// Takes away the temporary files of a [`write_atomic`] to `path` that was killed.
+///
+/// To be called by who knows that nobody writes `path` now; what cannot be taken away stays.
+pub fn discard_unfinished(path: impl AsRef<Path>) {
+    let path = path.as_ref();
+    let prefix = unfinished_prefix(path);
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The bytes of a file, refused by its length before they are read.
@@ -86,6 +117,20 @@ mod tests {
         write_atomic(&path, b"second").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mask.png");
+        write_atomic(&path, b"whole").unwrap();
+        for name in [".mask.png.medparse-abc123", ".other.png.medparse-abc123"] {
+            std::fs::write(folder.path().join(name), b"half").unwrap();
+        }
+        discard_unfinished(&path);
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert!(!folder.path().join(".mask.png.medparse-abc123").exists());
+        assert!(folder.path().join(".other.png.medparse-abc123").exists());
     }
 
     #[cfg(unix)]

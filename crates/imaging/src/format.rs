@@ -8,6 +8,16 @@ pub enum Format {
     Png,
     /// JPEG, baseline or progressive.
     Jpeg,
+    /// Tagged Image File Format, BigTIFF included; the first page.
+    Tiff,
+    /// Windows bitmap.
+    Bmp,
+    /// A DICOM file, or a series of them.
+    Dicom,
+    /// NIfTI-1 or NIfTI-2, plain or in gzip.
+    Nifti,
+    /// Nearly Raw Raster Data, header and data in one file.
+    Nrrd,
     /// No file: pixels made in memory.
     Memory,
 }
@@ -17,6 +27,11 @@ impl std::fmt::Display for Format {
         f.write_str(match self {
             Self::Png => "PNG",
             Self::Jpeg => "JPEG",
+            Self::Tiff => "TIFF",
+            Self::Bmp => "BMP",
+            Self::Dicom => "DICOM file",
+            Self::Nifti => "NIfTI file",
+            Self::Nrrd => "NRRD file",
             Self::Memory => "picture in memory",
         })
     }
@@ -26,6 +41,9 @@ impl std::fmt::Display for Format {
 pub(crate) const ACCEPTED: &str = "PNG and JPEG";
 
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// TIFF and BigTIFF in both byte orders.
+const TIFF_SIGNATURES: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
 
 impl Format {
     /// The format whose signature the bytes bear, if it is one this crate reads.
@@ -40,9 +58,26 @@ impl Format {
             Some(Self::Png)
         } else if bytes.starts_with(b"\xff\xd8\xff") {
             Some(Self::Jpeg)
+        } else if crate::nifti::is_nifti(bytes) {
+            Some(Self::Nifti)
+        } else if crate::dicom::is_dicom(bytes) {
+            Some(Self::Dicom)
+        } else if bytes.starts_with(b"NRRD000") {
+            Some(Self::Nrrd)
+        } else if TIFF_SIGNATURES.iter().any(|signature| bytes.starts_with(signature)) {
+            Some(Self::Tiff)
+        } else if bytes.starts_with(b"BM") && bytes.get(6..10) == Some(&[0; 4]) {
+            Some(Self::Bmp)
         } else {
             None
         }
+    }
+}
+
+impl Format {
+    /// Whether files of this format hold pictures for the eye rather than measurements.
+    pub(crate) fn is_photograph(self) -> bool {
+        matches!(self, Self::Png | Self::Jpeg | Self::Tiff | Self::Bmp | Self::Memory)
     }
 }
 

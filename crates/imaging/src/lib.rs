@@ -1,4 +1,8 @@
-//! Bytes to pictures, masks to bytes.
+//! Bytes to pictures and volumes, masks to bytes.
+//!
+//! [`open`] reads any file or DICOM series as a [`Volume`]: measured values with a [`Grid`] in the patient. A [`View`]
+//! cuts it into slices and a [`Tone`] makes each a picture. [`write::Findings`] takes what was found in it to any
+//! [`write::OutputFormat`], on the input's own voxels. `docs/pictures.md` lists the steps in their order.
 //!
 //! A [`Picture`] is what the model is shown: 8-bit RGB pixels, and the [`Source`] and [`Geometry`] they came with.
 //! A [`Mask`] is what the model answers: one byte a pixel, 0 or 255. [`overlay`] draws the masks over the picture.
@@ -47,25 +51,36 @@
 //! The legend of an overlay is set in Noto Sans Regular (Google; Apache License 2.0 as the font itself states, OFL 1.1 as
 //! its crate does), which is embedded in the program; see `THIRD_PARTY.md` beside this crate's manifest.
 
-mod decode;
-mod encode;
+mod dicom;
 mod error;
 mod files;
 mod format;
-mod geometry;
+pub mod geometry;
 mod limits;
 mod mask;
+mod nifti;
+mod nrrd;
 mod numbers;
 mod overlay;
 mod picture;
 pub mod procedural;
+mod read;
+mod regions;
+pub mod tone;
+mod volume;
+pub mod write;
 
+pub use dicom::{Instance, Origin};
 pub use error::{Error, IoReason, Place};
-pub use files::write_atomic;
+pub use files::{discard_unfinished, write_atomic};
 pub use format::Format;
-pub use geometry::{Geometry, Placement};
+pub use geometry::{Affine, Axis, Geometry, Grid, Placement, Plane, View};
 pub use limits::Limits;
 pub use mask::{BoundingBox, Mask};
 pub use numbers::grouped;
-pub use overlay::{Enlargement, Layer, Legend, OverlayStyle, PALETTE, Rgb, overlay};
+pub use overlay::{Enlargement, Layer, Legend, Outline, OverlayStyle, PALETTE, Rgb, overlay};
 pub use picture::{ColorModel, Picture, Source};
+pub use read::{OpenOptions, TiffRegions, decode, open};
+pub use regions::{Region, Regions, reduced};
+pub use tone::Tone;
+pub use volume::{Samples, Volume};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::files::write_atomic;
-use crate::{Error, Limits, decode, encode};
+use crate::{Error, Limits, read, write};
 
 /// One byte a pixel: 255 for foreground, 0 for background.
 ///
@@ -84,7 +84,7 @@ impl Mask {
     /// # Errors
     /// As [`Picture::decode`](crate::Picture::decode); a JPEG is refused, because its losses blur the edge.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
-        decode::mask(bytes, limits)
+        read::mask(bytes, limits)
     }
 
     /// Pixels in a row.
@@ -214,7 +214,7 @@ impl Mask {
     /// # Errors
     /// [`Error::Encode`].
     pub fn encode_png(&self) -> Result<Vec<u8>, Error> {
-        encode::mask(self)
+        write::png::mask(self)
     }
 
     /// A 1-bit gray PNG.
@@ -222,7 +222,7 @@ impl Mask {
     /// # Errors
     /// [`Error::Encode`].
     pub fn encode_bilevel_png(&self) -> Result<Vec<u8>, Error> {
-        encode::bilevel(self)
+        write::png::bilevel(self)
     }
 
     /// Writes [`encode_png`](Self::encode_png) by [`write_atomic`].

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::files::{read_limited, write_atomic};
-use crate::{Error, Format, Geometry, Limits, decode, encode};
+use crate::{Error, Format, Geometry, Limits, read, write};
 
 /// 8-bit RGB pixels, and where they came from.
 ///
@@ -100,7 +100,7 @@ impl Picture {
     /// [`Error::UnknownFormat`], [`Error::OverLimit`], [`Error::Truncated`], [`Error::Damaged`],
     /// [`Error::Unsupported`] (such as a 12-bit, lossless or arithmetic-coded JPEG) or [`Error::Empty`].
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
-        decode::picture(bytes, limits)
+        read::picture(bytes, limits)
     }
 
     /// A picture of `width` × `height` RGB triples, row by row.
@@ -181,7 +181,7 @@ impl Picture {
     /// # Errors
     /// [`Error::Encode`].
     pub fn encode_png(&self) -> Result<Vec<u8>, Error> {
-        encode::rgb(self)
+        write::png::rgb(self)
     }
 
     /// Writes [`encode_png`](Self::encode_png) by [`write_atomic`].

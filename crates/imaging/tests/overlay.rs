@@ -1,7 +1,7 @@
 //! What an overlay draws, and that it draws something for any input.
 
 use medparse_imaging::{
-    Enlargement, Error, Layer, Legend, Mask, OverlayStyle, PALETTE, Picture, overlay,
+    Enlargement, Error, Layer, Legend, Mask, Outline, OverlayStyle, PALETTE, Picture, overlay,
 };
 use proptest::prelude::*;
 
@@ -28,8 +28,12 @@ fn pixel(picture: &Picture, x: u32, y: u32) -> [u8; 3] {
     picture.pixels()[start..start + 3].try_into().unwrap()
 }
 
-const BARE: OverlayStyle =
-    OverlayStyle { fill_opacity: 0.5, legend: Legend::None, enlargement: Enlargement::None };
+const BARE: OverlayStyle = OverlayStyle {
+    fill_opacity: 0.5,
+    legend: Legend::None,
+    enlargement: Enlargement::None,
+    outline: Outline::Proportional,
+};
 
 #[test]
 fn fill_line_and_halo_lie_where_they_should() {

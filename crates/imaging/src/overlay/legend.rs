@@ -49,14 +49,16 @@ struct Entry {
 impl Entry {
     fn new(layer: &Layer<'_>, color: Rgb) -> Self {
         let area = layer.mask.area();
-        let mut note = match area {
-            0 => "not found".to_owned(),
-            _ => format!("{} px", grouped(area)),
+        let found = area > 0 || layer.extent.is_some();
+        let mut note = match (&layer.extent, area) {
+            (Some(extent), _) => printable(extent),
+            (None, 0) => "not found".to_owned(),
+            (None, _) => format!("{} px", grouped(area)),
         };
         if let Some(own) = &layer.note {
             note = format!("{note} · {}", printable(own));
         }
-        Self { label: printable(layer.label), note, color, found: area > 0 }
+        Self { label: printable(layer.label), note, color, found }
     }
 
     fn width(&self, measures: &Measures) -> f32 {

@@ -17,6 +17,7 @@ use outline::Stroke;
 pub struct Layer<'a> {
     label: &'a str,
     mask: &'a Mask,
+    extent: Option<String>,
     note: Option<String>,
     color: Option<Rgb>,
 }
@@ -24,7 +25,14 @@ pub struct Layer<'a> {
 impl<'a> Layer<'a> {
     /// A layer in the colour of its place in the list, [`PALETTE`] in turn.
     pub fn new(label: &'a str, mask: &'a Mask) -> Self {
-        Self { label, mask, note: None, color: None }
+        Self { label, mask, extent: None, note: None, color: None }
+    }
+
+    /// Says how much there is, such as `2.94 mL`, in place of the mask's pixels: where the picture shows only a part.
+    #[must_use]
+    pub fn with_extent(mut self, extent: impl Into<String>) -> Self {
+        self.extent = Some(extent.into());
+        self
     }
 
     /// Adds a note that the legend shows after the area, such as `p 0.93`.
@@ -51,6 +59,17 @@ pub struct OverlayStyle {
     pub legend: Legend,
     /// Whether small pictures grow; [`Enlargement::Readable`] by default.
     pub enlargement: Enlargement,
+    /// How wide outlines are; [`Outline::Proportional`] by default.
+    pub outline: Outline,
+}
+
+/// How wide outlines are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outline {
+    /// As wide as the picture's size asks for, so that a few objects stand out.
+    Proportional,
+    /// As fine as can be seen: for pictures with thousands of small objects.
+    Fine,
 }
 
 /// Where the legend stands.
@@ -73,14 +92,19 @@ pub enum Enlargement {
 
 impl Default for OverlayStyle {
     fn default() -> Self {
-        Self { fill_opacity: 0.28, legend: Legend::Below, enlargement: Enlargement::Readable }
+        Self {
+            fill_opacity: 0.28,
+            legend: Legend::Below,
+            enlargement: Enlargement::Readable,
+            outline: Outline::Proportional,
+        }
     }
 }
 
 /// Draws translucent fills, outlines and a legend. Later layers lie over earlier ones; all outlines lie over all fills.
 ///
 /// An outline lies just inside its mask, as wide as the picture's size asks for, with a thin dark line around it that sets
-/// it off from any background. The legend has an entry a layer in the order given: colour, label, area in pixels and
+/// it off from any background. The legend has an entry a layer in the order given: colour, label, area in pixels (or the layer's own word for its extent) and
 /// note; an empty mask is listed as "not found". Labels too long for the strip end in an ellipsis; characters that the
 /// legend's font lacks are spelt in Latin letters.
 ///
@@ -114,7 +138,10 @@ pub fn overlay(
     for (layer, color) in layers.iter().zip(&colors) {
         canvas.fill(layer.mask, scale, *color, style.fill_opacity);
     }
-    let stroke = Stroke::for_size(canvas.width.max(canvas.height));
+    let stroke = match style.outline {
+        Outline::Proportional => Stroke::for_size(canvas.width.max(canvas.height)),
+        Outline::Fine => Stroke::for_size(1),
+    };
     for (layer, color) in layers.iter().zip(&colors) {
         outline::draw(&mut canvas, layer.mask, scale, stroke, *color);
     }

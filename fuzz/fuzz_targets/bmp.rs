@@ -1,0 +1,7 @@
+//! Windows bitmaps.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| medparse_fuzz::volume(bytes));

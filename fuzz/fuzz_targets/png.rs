@@ -1,0 +1,11 @@
+//! PNG as a picture, as a mask and as a volume.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = medparse_imaging::Picture::decode(bytes, &medparse_fuzz::LIMITS);
+    let _ = medparse_imaging::Mask::decode(bytes, &medparse_fuzz::LIMITS);
+    medparse_fuzz::volume(bytes);
+});

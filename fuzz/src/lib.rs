@@ -1,0 +1,34 @@
+//! What the fuzz targets share.
+
+mod frame;
+
+pub use frame::dicom;
+use medparse_imaging::{Limits, Plane, Tone, View, decode};
+
+/// Small enough that what a header claims is refused or cheap.
+pub const LIMITS: Limits = Limits {
+    max_pixels: 1 << 20,
+    max_side: 1 << 16,
+    max_encoded_bytes: 1 << 20,
+    max_decoded_bytes: 32 << 20,
+};
+
+/// Decodes bytes as a volume and looks at its first slice: an error or a picture, never a panic.
+pub fn volume(bytes: &[u8]) {
+    let Ok(volume) = decode(bytes, &LIMITS) else { return };
+    let [columns, rows, slices] = volume.dimensions();
+    assert_eq!(volume.voxels(), columns * rows * slices);
+    for plane in [Plane::Stored, Plane::Sagittal] {
+        let view = View::new(plane, volume.grid(), volume.dimensions());
+        for tone in [Tone::Auto, Tone::Stored] {
+            let picture = volume.picture(&view, 0, &tone).expect("a volume has a first slice");
+            let [width, height, _] = view.dimensions();
+            assert_eq!(picture.pixels().len(), width * height * 3);
+        }
+    }
+}
+
+/// A format's beginning before the fuzzer's bytes, so that it need not find it.
+pub fn after(signature: &[u8], bytes: &[u8]) -> Vec<u8> {
+    [signature, bytes].concat()
+}
