@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use medparse_engine::Trace;
+
 use crate::classes::{CLASS_COUNT, class_sentences};
 use crate::runtime::Runtime;
 use crate::selection::Embeddings;
@@ -42,7 +44,8 @@ impl ClassBank {
         let mut done = 0;
         for batch in by_length.values().flat_map(|same_length| same_length.chunks(BATCH)) {
             let tokens: Vec<Tokens> = batch.iter().map(|(_, tokens)| tokens.clone()).collect();
-            let embedded = runtime.encode_phrases(&tokens).sentences.normalized();
+            let embedded =
+                runtime.encode_phrases(&tokens, &mut Trace::none()).sentences.normalized();
             for ((class, _), row) in batch.iter().zip(embedded.rows()) {
                 let sum = &mut sums[*class];
                 sum.resize(row.len(), 0.0);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use medparse_network::keys::CLASS_BANK_KEY;
+use medparse_network::CLASS_BANK_KEY;
 use medparse_weights::{Checkpoint, FloatType, TensorSource, write_safetensors};
 use sha2::{Digest, Sha256};
 

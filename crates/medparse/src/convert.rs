@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
-use medparse_network::keys::CLASS_BANK_KEY;
+use medparse_network::CLASS_BANK_KEY;
 use medparse_network::{Network, NetworkConfig, expected_tensors};
 use medparse_weights::{
     Checkpoint, FloatType, Progress, TensorSource, WeightsError, deterministic, write_safetensors,
@@ -13,6 +13,8 @@ use medparse_weights::{
 
 use crate::bank::ClassBank;
 use crate::card::{CARD_KEY, Description, ModelCard, NETWORK_KEY, Provenance};
+use crate::model::Model;
+use crate::runtime::Runtime;
 
 /// The formats a model can be written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +54,47 @@ pub fn write_model(
         ModelFormat::Torch => write_torch(target, &weights, progress),
         ModelFormat::Safetensors => {
             let mut tensors = weights;
-            if let Some(bank) = bank {
-                let rows = bank.rows();
-                let shape = [rows.count(), rows.width()];
-                let values = rows.values();
-                tensors.push(TensorSource::values(CLASS_BANK_KEY, shape, FloatType::F32, values));
-            }
+            tensors.extend(bank.map(bank_tensor));
             write_safetensors(target, &tensors, &metadata(model), progress)
         }
     }
+}
+
+/// Writes a loaded model with its weights packed for processors, in the precision it computes in:
+/// loading such a file is a memory map.
+///
+/// # Errors
+/// When the file can't be written, and then none is left; when something else than the engine
+/// computes the model, which has no packed weights.
+pub fn write_packed(
+    target: &Path,
+    model: &Model,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), PackError> {
+    let Runtime::Engine(engine) = model.runtime() else { return Err(PackError::NotPacked) };
+    let description = Description { network: model.network().clone(), card: model.card().clone() };
+    let mut tensors = engine.packed_tensors();
+    tensors.push(bank_tensor(model.class_bank()));
+    let mut metadata = metadata(&description);
+    metadata.extend(engine.packed_metadata());
+    Ok(write_safetensors(target, &tensors, &metadata, progress)?)
+}
+
+/// Why a model can't be written with packed weights.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// It is not computed by the engine.
+    #[error("only a model that is loaded for cpu has packed weights")]
+    NotPacked,
+    /// The file can't be written.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+fn bank_tensor(bank: &ClassBank) -> TensorSource<'_> {
+    let rows = bank.rows();
+    let shape = [rows.count(), rows.width()];
+    TensorSource::values(CLASS_BANK_KEY, shape, FloatType::F32, rows.values())
 }
 
 /// The metadata of a model's safetensors file.

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use medparse_network::keys::CLASS_BANK_KEY;
-use medparse_network::{ConfigError, LoadError, Network, NetworkConfig};
+use medparse_engine::{Engine, EngineError, EngineOptions, Precision, packed_precision};
+use medparse_network::{CLASS_BANK_KEY, ConfigError, LoadError, Network, NetworkConfig};
 use medparse_weights::{Checkpoint, WeightsError, deterministic};
 
 use crate::bank::ClassBank;
@@ -13,12 +12,16 @@ use crate::card::{CARD_KEY, Description, ModelCard, NETWORK_KEY, Provenance};
 use crate::device::Processor;
 use crate::model::Model;
 use crate::preprocess::Fit;
+use crate::runtime::{BurnRuntime, Runtime};
 use crate::selection::Embeddings;
 use crate::sources::ModelSource;
 use crate::sources::hub::{self, HubError, HubOptions, HubReference, Pulled};
 
-/// The bundled network's sizes.
-const BUNDLED_CONFIG: &str = include_str!("../../../models/tiny.yaml");
+/// The model that comes with the program; `models/MODEL_CARD.md` says what it is.
+const BUNDLED: &[u8] = include_bytes!("../../../models/medparse-small.safetensors");
+
+/// What messages call it.
+const BUNDLED_NAME: &str = "medparse-small.safetensors";
 
 /// How to load a model.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +35,9 @@ pub struct LoadOptions {
     pub fit: Option<Fit>,
     /// What computes.
     pub processor: Processor,
+    /// How exactly the processor of this machine computes; where absent, as the file's weights are
+    /// packed, or else in f32. Other processors compute in f32.
+    pub precision: Option<Precision>,
     /// How to reach the hub; as the environment says where absent.
     pub hub: Option<HubOptions>,
 }
@@ -93,6 +99,23 @@ pub enum ModelError {
         /// The shape it has.
         found: Vec<usize>,
     },
+    /// The precision is none that the processor computes in.
+    #[error("{processor} computes in f32 only; {precision} is for cpu")]
+    Precision {
+        /// What was to compute.
+        processor: Processor,
+        /// The precision asked for.
+        precision: Precision,
+    },
+    /// The weights are packed for another processor.
+    #[error("the model's weights are packed for cpu; {processor} needs them as they were trained")]
+    Packed {
+        /// What was to compute.
+        processor: Processor,
+    },
+    /// The weights can't be computed with.
+    #[error(transparent)]
+    Engine(Box<EngineError>),
     /// The weights do not fit the configuration.
     #[error("{error}{}", hint(assumed))]
     Load {
@@ -128,6 +151,25 @@ fn hint(assumed: &[PathBuf]) -> String {
     )
 }
 
+/// The weights that a source names, and the YAML that came with them from the hub.
+///
+/// # Errors
+/// When the source can't be had or is no checkpoint.
+pub fn open(
+    source: &ModelSource,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(LoadStep<'_>),
+) -> Result<(Checkpoint, Option<PathBuf>), ModelError> {
+    Ok(match source {
+        ModelSource::Bundled => (Checkpoint::embedded(BUNDLED_NAME, BUNDLED)?, None),
+        ModelSource::File(path) => (Checkpoint::open(path)?, None),
+        ModelSource::Hub(reference) => {
+            let pulled = fetch(reference, options, progress)?;
+            (Checkpoint::open(&pulled.weights)?, pulled.config)
+        }
+    })
+}
+
 impl Model {
     /// Loads a model, telling `progress` what it is at.
     ///
@@ -138,63 +180,45 @@ impl Model {
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadStep<'_>),
     ) -> Result<Self, ModelError> {
-        let device = options.processor.device();
-        let model = match source {
-            ModelSource::Bundled => Self::bundled(device, options, progress)?,
-            ModelSource::File(path) => Self::from_file(path, None, device, options, progress)?,
-            ModelSource::Hub(reference) => {
-                let pulled = fetch(reference, options, progress)?;
-                let config = pulled.config.as_deref();
-                Self::from_file(&pulled.weights, config, device, options, progress)?
-            }
-        };
+        let (checkpoint, sidecar) = open(source, options, progress)?;
+        let model = Self::from_checkpoint(&checkpoint, sidecar.as_deref(), options, progress)?;
         Ok(match options.fit {
             Some(fit) => model.with_fit(fit),
             None => model,
         })
     }
 
-    /// The network that comes with the program.
-    fn bundled(
-        device: Device,
-        options: &LoadOptions,
-        progress: &mut dyn FnMut(LoadStep<'_>),
-    ) -> Result<Self, ModelError> {
-        let path = Path::new("models/tiny.yaml");
-        let network = NetworkConfig::from_yaml(BUNDLED_CONFIG)
-            .map_err(|error| ModelError::Config { path: path.into(), error: error.into() })?;
-        let network = with_image_size(network, options, path)?;
-        progress(LoadStep::Weights);
-        let filled = Network::filled(&network, &device, |key, shape| {
-            Ok::<_, std::convert::Infallible>(deterministic::values(key, shape))
-        });
-        let Ok(filled) = filled;
-        let mut card = ModelCard::unknown("medparse-untrained");
-        card.summary = "A tiny network with weights from a rule, for trying the program.".into();
-        card.weights = Provenance::Deterministic;
-        Ok(Self::new(filled, device, Description { network, card }, |runtime| {
-            ClassBank::compute(runtime, &mut |done, total| {
-                progress(LoadStep::ClassBank(done, total));
-            })
-        }))
-    }
-
-    fn from_file(
-        path: &Path,
+    fn from_checkpoint(
+        checkpoint: &Checkpoint,
         sidecar: Option<&Path>,
-        device: Device,
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadStep<'_>),
     ) -> Result<Self, ModelError> {
-        let checkpoint = Checkpoint::open(path)?;
-        let Found { description, assumed } = describe(&checkpoint, sidecar, options)?;
+        let Found { description, assumed } = describe(checkpoint, sidecar, options)?;
         progress(LoadStep::Weights);
-        let network = Network::load(&description.network, &checkpoint, &device)
-            .map_err(|error| ModelError::Load { error: error.into(), assumed })?;
-        let stored = stored_bank(&checkpoint, &description.network)?;
-        Ok(Self::new(network, device, description, |runtime| {
+        let refuse = |error: EngineError| match error {
+            EngineError::Load(error) => {
+                ModelError::Load { error: error.into(), assumed: assumed.clone() }
+            }
+            other => ModelError::Engine(other.into()),
+        };
+        let packed = packed_precision(checkpoint).map_err(&refuse)?;
+        let runtime = match engine_options(options, packed)? {
+            Some(engine) => {
+                Engine::load(&description.network, checkpoint, &engine).map(Runtime::from)
+            }
+            None => {
+                let device = options.processor.device();
+                Network::load(&description.network, checkpoint, &device)
+                    .map(|network| BurnRuntime::new(network, device).into())
+                    .map_err(EngineError::from)
+            }
+        };
+        let runtime = runtime.map_err(refuse)?;
+        let stored = stored_bank(checkpoint, &description.network)?;
+        Ok(Self::new(runtime, description, |runtime| {
             stored.unwrap_or_else(|| {
-                let cache = BankCache::of(&checkpoint);
+                let cache = BankCache::of(checkpoint);
                 cache.read().unwrap_or_else(|| {
                     let bank = ClassBank::compute(runtime, &mut |done, total| {
                         progress(LoadStep::ClassBank(done, total));
@@ -204,6 +228,24 @@ impl Model {
                 })
             })
         }))
+    }
+}
+
+/// How the engine is to compute weights that may be `packed`; none where something else does.
+fn engine_options(
+    options: &LoadOptions,
+    packed: Option<Precision>,
+) -> Result<Option<EngineOptions>, ModelError> {
+    let processor = options.processor;
+    let precision = options.precision.or(packed).unwrap_or_default();
+    if processor == Processor::Cpu {
+        Ok(Some(EngineOptions { precision, ..EngineOptions::default() }))
+    } else if packed.is_some() {
+        Err(ModelError::Packed { processor })
+    } else if precision == Precision::F32 {
+        Ok(None)
+    } else {
+        Err(ModelError::Precision { processor, precision })
     }
 }
 

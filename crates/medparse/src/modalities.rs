@@ -3,6 +3,8 @@
 //! Names and order are those of BiomedParse's `BIOMED_OBJECTS` and
 //! `inference_utils/processing_utils.py`.
 
+use crate::card::ModelCard;
+
 /// A kind of picture and what the model knows in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageType {
@@ -10,6 +12,58 @@ pub struct ImageType {
     pub name: &'static str,
     /// The targets, as prompts.
     pub targets: &'static [&'static str],
+}
+
+/// A kind of picture, and what is looked for in it when nothing is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Such as "CT-Abdomen" or "MRI-brain".
+    pub name: String,
+    /// The targets, as prompts.
+    pub targets: Vec<String>,
+}
+
+impl Kind {
+    /// Every kind that can be asked for: those that the model was trained on by its own card, by modality and by modality
+    /// and site, then BiomedParse's.
+    pub fn all(card: &ModelCard) -> Vec<Self> {
+        let mut kinds: Vec<Self> = Vec::new();
+        let mut add = |name: &str, target: &str| {
+            let kind = match kinds.iter_mut().find(|kind| kind.is_called(name)) {
+                Some(kind) => kind,
+                None => kinds.push_mut(Self { name: name.to_owned(), targets: Vec::new() }),
+            };
+            if !kind.targets.iter().any(|known| known == target) {
+                kind.targets.push(target.to_owned());
+            }
+        };
+        for known in &card.targets {
+            add(&known.modality, &known.target);
+        }
+        for known in card.targets.iter().filter(|known| !known.site.is_empty()) {
+            add(&format!("{}-{}", known.modality, known.site), &known.target);
+        }
+        for known in IMAGE_TYPES {
+            if !kinds.iter().any(|kind| kind.is_called(known.name)) {
+                let targets = known.targets.iter().map(|target| (*target).to_owned()).collect();
+                kinds.push(Self { name: known.name.to_owned(), targets });
+            }
+        }
+        kinds
+    }
+
+    /// The kind of that name, capitals, blanks and hyphens aside.
+    pub fn named(name: &str, card: &ModelCard) -> Option<Self> {
+        Self::all(card).into_iter().find(|kind| kind.is_called(name))
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        let plain = |name: &str| {
+            let letters = name.chars().filter(|c| c.is_alphanumeric());
+            letters.flat_map(char::to_lowercase).collect::<String>()
+        };
+        plain(&self.name) == plain(name)
+    }
 }
 
 /// A window on a CT's Hounsfield units.
@@ -108,3 +162,36 @@ pub const IMAGE_TYPES: [ImageType; 14] = [
     ImageType { name: "Dermoscopy", targets: &["lesion"] },
     ImageType { name: "OCT", targets: &["edema"] },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::card::KnownTarget;
+
+    #[test]
+    fn a_models_own_kinds_come_first() {
+        let known = |target: &str, modality: &str, site: &str| KnownTarget {
+            target: target.into(),
+            modality: modality.into(),
+            also: Vec::new(),
+            site: site.into(),
+            dice: None,
+        };
+        let card = ModelCard {
+            targets: vec![
+                known("nuclei", "pathology", "breast"),
+                known("nuclei", "pathology", "cell"),
+                known("hippocampus", "MRI", "brain"),
+                known("aorta", "MRI", "heart"),
+            ],
+            ..ModelCard::unknown("a")
+        };
+        let targets = |name: &str| Kind::named(name, &card).map(|kind| kind.targets);
+        assert_eq!(targets("mri").unwrap(), ["hippocampus", "aorta"]);
+        assert_eq!(targets("MRI Brain").unwrap(), ["hippocampus"]);
+        assert_eq!(targets("Pathology").unwrap(), ["nuclei"], "not BiomedParse's");
+        assert_eq!(targets("ct-liver").unwrap(), ["vessel", "tumor"]);
+        assert_eq!(targets("PET"), None);
+        assert_eq!(Kind::all(&ModelCard::unknown("b")).len(), IMAGE_TYPES.len());
+    }
+}

@@ -1,9 +1,11 @@
 //! A loaded model, and the two things one does with it: encode a picture, ask about it.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
+use medparse_engine::{Precision, Trace};
 use medparse_imaging::{Mask, Picture};
-use medparse_network::{EncodedImage, Network, NetworkConfig};
+use medparse_network::NetworkConfig;
 
 use crate::bank::ClassBank;
 use crate::card::{Description, ModelCard};
@@ -12,7 +14,7 @@ use crate::picture::{MapView, RgbView, ShapeError, Size};
 use crate::postprocess::ProbabilityMap;
 use crate::preprocess::{Fit, InputConfig, Normalization, Placement, preprocess};
 use crate::prompts::Prompt;
-use crate::runtime::{Decoded, EncodedPhrases, Runtime};
+use crate::runtime::{EncodedImage, EncodedPhrases, Runtime};
 use crate::segmentation::{Interaction, SegmentOptions, Segmentation};
 use crate::selection::{first_maximum, matched_queries, similarity_scale};
 use crate::tokenizer::{Tokenizer, Tokens};
@@ -60,9 +62,7 @@ impl EncodedPicture {
 
     /// What it takes in memory.
     pub fn bytes(&self) -> usize {
-        let values = |shape: [usize; 4]| shape.iter().product::<usize>();
-        let levels = self.image.levels.iter().map(|level| values(level.dims()));
-        (values(self.image.mask_features.dims()) + levels.sum::<usize>()) * size_of::<f32>()
+        self.image.bytes()
     }
 }
 
@@ -75,6 +75,9 @@ pub enum SegmentError {
     /// The picture's pixels do not fit its size.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// The picture was encoded by another model.
+    #[error("the picture was encoded by another model; encode it with this one first")]
+    Foreign,
     /// A mask could not be made.
     #[error(transparent)]
     Mask(#[from] medparse_imaging::Error),
@@ -83,12 +86,10 @@ pub enum SegmentError {
 impl Model {
     /// A model made of its parts.
     pub(crate) fn new(
-        network: Network,
-        device: burn::tensor::Device,
+        runtime: Runtime,
         description: Description,
         bank: impl FnOnce(&Runtime) -> ClassBank,
     ) -> Self {
-        let runtime = Runtime::new(network, device);
         let logit_scale = runtime.logit_scale();
         let bank = bank(&runtime);
         let Description { network, card } = description;
@@ -108,6 +109,16 @@ impl Model {
     /// The rows its categories are read from.
     pub fn class_bank(&self) -> &ClassBank {
         &self.bank
+    }
+
+    /// What computes it.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// The precision it computes in.
+    pub fn precision(&self) -> Precision {
+        self.runtime.precision()
     }
 
     /// How it is shown pictures that are not square.
@@ -135,6 +146,16 @@ impl Model {
     /// # Errors
     /// When the picture is empty.
     pub fn encode_as(&self, picture: &Picture, fit: Fit) -> Result<EncodedPicture, SegmentError> {
+        self.encode_traced(picture, fit, &mut Trace::none())
+    }
+
+    pub(crate) fn encode_traced(
+        &self,
+        picture: &Picture,
+        fit: Fit,
+        trace: &mut Trace<'_>,
+    ) -> Result<EncodedPicture, SegmentError> {
+        let start = Instant::now();
         let size = Size { width: picture.width() as usize, height: picture.height() as usize };
         let view = RgbView::new(size, picture.pixels())?;
         let config = InputConfig {
@@ -146,7 +167,8 @@ impl Model {
             },
         };
         let input = preprocess(&view, &config);
-        let image = self.runtime.encode_image(input.values, input.side);
+        trace.took("resize and normalise", start, 0);
+        let image = self.runtime.encode_image(input.values, input.side, trace);
         Ok(EncodedPicture { image, placement: input.placement })
     }
 
@@ -216,30 +238,39 @@ impl Model {
             Interaction::Independent => 1,
         };
         for prompts in prompts.chunks(together) {
-            if self.ask_together(picture, prompts, options, answer)?.is_break() {
+            let trace = &mut Trace::none();
+            if self.ask_together(picture, prompts, options, (answer, trace))?.is_break() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn ask_together(
+    pub(crate) fn ask_together(
         &self,
         picture: &EncodedPicture,
         prompts: &[Prompt],
         options: &SegmentOptions,
-        answer: &mut dyn FnMut(Segmentation) -> ControlFlow<()>,
+        (answer, trace): (&mut dyn FnMut(Segmentation) -> ControlFlow<()>, &mut Trace<'_>),
     ) -> Result<ControlFlow<()>, SegmentError> {
         let tokenizer = Tokenizer::new();
         let phrases: Vec<Tokens> =
             prompts.iter().map(|prompt| tokenizer.encode(prompt.as_str())).collect();
-        let EncodedPhrases { tokens, sentences } = self.runtime.encode_phrases(&phrases);
-        let decoded = self.runtime.decode(&picture.image, &tokens);
+        let EncodedPhrases { tokens, sentences } = self.runtime.encode_phrases(&phrases, trace);
+        let decoded =
+            self.runtime.decode(&picture.image, &tokens, trace).ok_or(SegmentError::Foreign)?;
+        let start = Instant::now();
         let scale = similarity_scale(self.logit_scale);
         let similarity = decoded.queries.normalized().similarity(&sentences.normalized(), scale);
         let matched = matched_queries(&similarity, prompts.len());
         let classes = self.bank.logits(&decoded.queries, self.logit_scale);
         let class_count = self.bank.rows().count();
+        let masks = self.runtime.masks(&picture.image, &decoded, &matched);
+        let masks = masks.ok_or(SegmentError::Foreign)?;
+        trace.took("selection and mask products", start, 0);
+        let mask_size = Size::square(self.network.image_size / 4);
+        let mask_len = masks.len() / prompts.len();
+        let calibration = self.card.presence.unwrap_or_default();
         for (index, query) in matched.into_iter().enumerate() {
             let class_logits = &classes[query * class_count..][..class_count];
             let found = Answer {
@@ -249,8 +280,15 @@ impl Model {
                 similarity: similarity[query * prompts.len() + index] / scale,
                 category: Category::at(first_maximum(&class_logits[..CATEGORIES.len()])),
                 class_with_background: first_maximum(class_logits),
+                presence: decoded
+                    .presence
+                    .as_ref()
+                    .map(|logits| calibration.probability(logits[query])),
             };
-            let found = found.into_segmentation(&decoded, picture.placement, options.threshold)?;
+            let logits = MapView::new(mask_size, &masks[index * mask_len..][..mask_len])?;
+            let start = Instant::now();
+            let found = found.into_segmentation(&logits, picture.placement, options)?;
+            trace.took("masks at the picture's size", start, 0);
             if answer(found).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -267,20 +305,23 @@ struct Answer<'a> {
     similarity: f32,
     category: Category,
     class_with_background: usize,
+    presence: Option<f64>,
 }
 
 impl Answer<'_> {
     fn into_segmentation(
         self,
-        decoded: &Decoded,
+        logits: &MapView<'_>,
         placement: Placement,
-        threshold: f32,
+        options: &SegmentOptions,
     ) -> Result<Segmentation, SegmentError> {
-        let logits = decoded.mask_logits(self.query);
-        let logits = MapView::new(decoded.mask_size(), &logits)?;
-        let probability = ProbabilityMap::from_logits(&logits, &placement);
+        let probability = ProbabilityMap::from_logits(logits, &placement);
         let Size { width, height } = probability.size();
         let values = probability.values();
+        let least = options.presence_threshold.map(f64::from);
+        let is_absent = self.presence.zip(least).is_some_and(|(presence, least)| presence < least);
+        // No probability is above this one.
+        let threshold = if is_absent { f32::INFINITY } else { options.threshold };
         let mask = Mask::from_probabilities(width as u32, height as u32, values, threshold)?;
         let area = mask.area();
         Ok(Segmentation {
@@ -294,6 +335,7 @@ impl Answer<'_> {
             similarity: self.similarity,
             query: self.query,
             area,
+            presence: self.presence,
             truncated: self.truncated,
         })
     }

@@ -1,19 +1,45 @@
 //! The network behind plain numbers: what the rest of the library needs of it, and no tensors.
 //!
+//! On this machine's processor the engine computes it, elsewhere burn.
+//!
 //! Legend: Q object queries, n phrases, T tokens of all phrases together, C the shared width.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use medparse_network::{EncodedImage, GroundingTokens, Keep, Network, Probe};
+mod burn;
 
-use crate::picture::Size;
+use std::sync::Arc;
+
+use medparse_engine::{Decoded as EngineAnswers, Engine, Precision, Trace};
+
+pub use self::burn::BurnRuntime;
 use crate::selection::Embeddings;
 use crate::tokenizer::Tokens;
 
-/// A network on its device.
+/// A network, and what computes it.
 #[derive(Debug)]
-pub struct Runtime {
-    network: Network,
-    device: Device,
+pub enum Runtime {
+    /// The fused plan for processors.
+    Engine(Box<Engine>),
+    /// The network in burn.
+    Burn(Box<BurnRuntime>),
+}
+
+impl From<Engine> for Runtime {
+    fn from(engine: Engine) -> Self {
+        Self::Engine(engine.into())
+    }
+}
+
+impl From<BurnRuntime> for Runtime {
+    fn from(burn: BurnRuntime) -> Self {
+        Self::Burn(burn.into())
+    }
+}
+
+/// A picture as one of them encoded it.
+#[derive(Debug, Clone)]
+pub(crate) enum EncodedImage {
+    Engine(Arc<medparse_engine::EncodedImage>),
+    Burn(Arc<medparse_network::EncodedImage>),
 }
 
 /// Phrases as the decoder and the selection see them.
@@ -28,87 +54,123 @@ pub(crate) struct EncodedPhrases {
 pub(crate) struct Decoded {
     /// `[Q, C]`, not normalised.
     pub queries: Embeddings,
-    masks: Tensor<4>,
+    /// `[Q]` logits, where the network has such a head.
+    pub presence: Option<Vec<f32>>,
+    masks: Masks,
 }
 
-impl Decoded {
-    /// The size of a mask, a quarter of the model's square each way.
-    pub(crate) fn mask_size(&self) -> Size {
-        let [_, _, height, width] = self.masks.dims();
-        Size { width, height }
-    }
+/// What masks are made of.
+enum Masks {
+    Engine(EngineAnswers),
+    Burn(Box<burn::Answers>),
+}
 
-    /// The mask of one query as logits, row by row.
-    pub(crate) fn mask_logits(&self, query: usize) -> Vec<f32> {
-        values(self.masks.clone().narrow(1, query, 1))
+impl EncodedImage {
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Engine(image) => image.bytes(),
+            Self::Burn(image) => burn::bytes(image),
+        }
     }
 }
 
 impl Runtime {
-    /// Takes a network that lives on `device`.
-    pub fn new(network: Network, device: Device) -> Self {
-        Self { network, device }
-    }
-
-    /// The network itself.
-    pub fn network(&self) -> &Network {
-        &self.network
-    }
-
-    /// Where it lives.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// `planes` is the normalised picture, `[3, side, side]`.
-    pub(crate) fn encode_image(&self, planes: Vec<f32>, side: usize) -> EncodedImage {
-        let image = Tensor::from_data(TensorData::new(planes, [1, 3, side, side]), &self.device);
-        self.network.encode_image(image, &mut Probe::none())
-    }
-
-    pub(crate) fn encode_phrases(&self, phrases: &[Tokens]) -> EncodedPhrases {
-        let longest = phrases.iter().map(|tokens| tokens.ids().len()).max().unwrap_or(0);
-        let lengths: Vec<usize> = phrases.iter().map(|tokens| tokens.ids().len()).collect();
-        let padded = phrases.iter().flat_map(|tokens| {
-            // Attention is causal: what stands behind the end is never looked at.
-            let end = tokens.ids().last().copied().unwrap_or(0);
-            let padding = std::iter::repeat_n(end, longest - tokens.ids().len());
-            tokens.ids().iter().copied().chain(padding).map(i64::from)
-        });
-        let ids = TensorData::new(padded.collect::<Vec<_>>(), [phrases.len(), longest]);
-        let ids = Tensor::<2, Int>::from_data(ids, &self.device);
-        let text = self.network.encode_text(ids, &lengths, &mut Probe::none());
-        let width = text.sentences.dims()[1];
-        let rows = values(text.tokens);
-        let tokens = lengths.iter().enumerate().flat_map(|(phrase, &length)| {
-            let start = phrase * longest * width;
-            rows[start..start + length * width].iter().copied()
-        });
-        EncodedPhrases {
-            tokens: Embeddings::new(tokens.collect(), width),
-            sentences: Embeddings::new(values(text.sentences), width),
+    /// The precision it computes in.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Engine(engine) => engine.precision(),
+            Self::Burn(_) => Precision::F32,
         }
-    }
-
-    /// Asks an encoded picture with the tokens `[T, C]` of one or more phrases.
-    pub(crate) fn decode(&self, image: &EncodedImage, tokens: &Embeddings) -> Decoded {
-        let shape = [1, tokens.count(), tokens.width()];
-        let data = TensorData::new(tokens.values().to_vec(), shape);
-        let words =
-            GroundingTokens { tokens: Tensor::from_data(data, &self.device), padding: None };
-        let mut answers = self.network.decode(image, words, Keep::Last, &mut Probe::none());
-        let heads = answers.pop().expect("the decoder answers at least once");
-        let width = heads.class_embed.dims()[2];
-        Decoded { queries: Embeddings::new(values(heads.class_embed), width), masks: heads.masks }
     }
 
     /// The logarithm of the factor on similarities.
     pub fn logit_scale(&self) -> f32 {
-        self.network.logit_scale().into_scalar::<f32>()
+        match self {
+            Self::Engine(engine) => engine.logit_scale(),
+            Self::Burn(burn) => burn.logit_scale(),
+        }
     }
-}
 
-/// A tensor's values in C order.
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().try_into_vec().expect("just converted to f32")
+    /// `planes` is the normalised picture, `[3, side, side]`.
+    pub(crate) fn encode_image(
+        &self,
+        planes: Vec<f32>,
+        side: usize,
+        trace: &mut Trace<'_>,
+    ) -> EncodedImage {
+        match self {
+            Self::Engine(engine) => {
+                EncodedImage::Engine(engine.encode_image(&planes, trace).into())
+            }
+            Self::Burn(burn) => EncodedImage::Burn(burn.encode_image(planes, side).into()),
+        }
+    }
+
+    pub(crate) fn encode_phrases(
+        &self,
+        phrases: &[Tokens],
+        trace: &mut Trace<'_>,
+    ) -> EncodedPhrases {
+        match self {
+            Self::Engine(engine) => {
+                let ids: Vec<&[u32]> = phrases.iter().map(Tokens::ids).collect();
+                let text = engine.encode_text(&ids, trace);
+                EncodedPhrases {
+                    tokens: Embeddings::new(text.tokens, text.width),
+                    sentences: Embeddings::new(text.sentences, text.width),
+                }
+            }
+            Self::Burn(burn) => burn.encode_phrases(phrases),
+        }
+    }
+
+    /// Asks an encoded picture with the tokens `[T, C]` of one or more phrases; none where another
+    /// network encoded it.
+    pub(crate) fn decode(
+        &self,
+        image: &EncodedImage,
+        tokens: &Embeddings,
+        trace: &mut Trace<'_>,
+    ) -> Option<Decoded> {
+        match (self, image) {
+            (Self::Engine(engine), EncodedImage::Engine(image)) if engine.has_encoded(image) => {
+                let mut answers = engine.decode(image, tokens.values(), trace);
+                let classes = std::mem::take(&mut answers.class_embed);
+                Some(Decoded {
+                    queries: Embeddings::new(classes, answers.width),
+                    presence: answers.presence.take(),
+                    masks: Masks::Engine(answers),
+                })
+            }
+            (Self::Burn(burn), EncodedImage::Burn(image)) => {
+                let mut answers = burn.decode(image, tokens);
+                Some(Decoded {
+                    queries: answers.queries.clone(),
+                    presence: answers.presence.take(),
+                    masks: Masks::Burn(answers.into()),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The masks of some queries as logits, one after the other, a quarter of the model's square
+    /// each way; none where another network encoded the picture.
+    pub(crate) fn masks(
+        &self,
+        image: &EncodedImage,
+        decoded: &Decoded,
+        queries: &[usize],
+    ) -> Option<Vec<f32>> {
+        match (self, image, &decoded.masks) {
+            (Self::Engine(engine), EncodedImage::Engine(image), Masks::Engine(answers))
+                if engine.has_encoded(image) =>
+            {
+                Some(engine.masks(image, answers, queries))
+            }
+            (Self::Burn(_), _, Masks::Burn(answers)) => Some(answers.masks(queries)),
+            _ => None,
+        }
+    }
 }

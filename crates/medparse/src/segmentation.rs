@@ -27,11 +27,19 @@ pub struct SegmentOptions {
     pub interaction: Interaction,
     /// A pixel belongs to the mask where its probability is strictly greater; 0..=1.
     pub threshold: f32,
+    /// The mask is empty where the object is there with a probability below this; 0..=1.
+    ///
+    /// Models without a presence head, the reference's among them, take no notice.
+    pub presence_threshold: Option<f32>,
 }
 
 impl Default for SegmentOptions {
     fn default() -> Self {
-        Self { interaction: Interaction::Joint, threshold: MASK_THRESHOLD }
+        Self {
+            interaction: Interaction::Joint,
+            threshold: MASK_THRESHOLD,
+            presence_threshold: None,
+        }
     }
 }
 
@@ -58,6 +66,9 @@ pub struct Segmentation {
     pub area: u64,
     /// Mean probability of the mask's pixels, 0..=1; none where the mask is empty.
     pub mean_probability: Option<f64>,
+    /// How probable it is that the object is in the picture at all, 0..=1; none of models without a
+    /// presence head.
+    pub presence: Option<f64>,
     /// Whether the phrase was longer than the text encoder reads, so that its end was ignored.
     pub truncated: bool,
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use medparse_engine::{Engine, EngineError, EngineOptions, Precision, packed_precision};
 use medparse_imaging::procedural;
 use medparse_network::{Mismatch, NetworkConfig, expected_tensors, is_unused};
 use medparse_weights::Checkpoint;
@@ -123,12 +124,24 @@ pub fn verify(
         phrases: Vec::new(),
     };
     begun(CheckKind::Keys);
-    result.checks.push(keys(&config, &checkpoint));
+    let packed = packed_precision(&checkpoint).map_err(|error| ModelError::Engine(error.into()))?;
+    result.checks.push(match packed {
+        None => keys(&config, &checkpoint),
+        Some(precision) => packed_keys(&config, &checkpoint, precision)?,
+    });
     if !result.passed() {
         return Ok(result);
     }
     begun(CheckKind::Numbers);
-    result.checks.push(numbers(&config, &checkpoint).map_err(ModelError::from)?);
+    let names: Vec<String> = match packed {
+        None => expected_tensors(&config).into_iter().map(|tensor| tensor.key).collect(),
+        Some(_) => checkpoint
+            .entries()
+            .filter(|entry| entry.element_type().is_float())
+            .map(|entry| entry.name().to_owned())
+            .collect(),
+    };
+    result.checks.push(numbers(&names, &checkpoint).map_err(ModelError::from)?);
     if !result.passed() {
         return Ok(result);
     }
@@ -156,17 +169,36 @@ fn keys(config: &NetworkConfig, checkpoint: &Checkpoint) -> Check {
     Check { kind: CheckKind::Keys, passed: mismatch.is_empty(), found }
 }
 
-fn numbers(
+/// A file whose weights are packed already: mapping them checks their names and shapes.
+fn packed_keys(
     config: &NetworkConfig,
+    checkpoint: &Checkpoint,
+    precision: Precision,
+) -> Result<Check, ModelError> {
+    let options = EngineOptions { precision, ..EngineOptions::default() };
+    let (passed, found) = match Engine::load(config, checkpoint, &options) {
+        Ok(_) => (true, format!("all weights are there, packed for {precision}")),
+        Err(EngineError::Packed { report, .. }) => (false, report.to_string()),
+        Err(other) => return Err(ModelError::Engine(other.into())),
+    };
+    Ok(Check { kind: CheckKind::Keys, passed, found })
+}
+
+fn numbers(
+    names: &[String],
     checkpoint: &Checkpoint,
 ) -> Result<Check, medparse_weights::WeightsError> {
     let mut largest = 0f32;
-    for tensor in expected_tensors(config) {
-        let values = checkpoint.require(&tensor.key)?.read_f32()?;
+    for name in names {
+        let entry = checkpoint.require(name)?;
+        let values = entry.read_f32()?;
         let fault = if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            Some(format!("`{}` holds {} at index {at}", tensor.key, values[at]))
-        } else if values.len() > 1 && tensor.shape.len() > 1 && values.iter().all(|&v| v == 0.0) {
-            Some(format!("`{}` is all zero", tensor.key))
+            Some(format!("`{name}` holds {} at index {at}", values[at]))
+        } else if values.len() > 1
+            && entry.shape().len() > 1
+            && values.iter().all(|&value| value == 0.0)
+        {
+            Some(format!("`{name}` is all zero"))
         } else {
             None
         };

@@ -34,7 +34,8 @@ pub fn installed() -> Result<Vec<InstalledModel>, HubError> {
         source: "bundled".into(),
         path: None,
         bytes: None,
-        summary: "comes with the program: a tiny untrained network for trying it".into(),
+        summary: "comes with the program: medparse-small; `medparse targets` lists what it knows"
+            .into(),
     }];
     let mut found = in_cache(&HubOptions::from_env()?.cache);
     found.sort_by(|a, b| a.source.cmp(&b.source));

@@ -2,8 +2,8 @@
 
 use medparse::sources::hub::{HubError, Token};
 
-use crate::fake::{COMMIT, Held, Reply, Repository, Server, refused};
-use crate::{assert_says, cache, failing, options, pull, usual_hub};
+use super::fake::{COMMIT, Held, Reply, Repository, Server, refused};
+use super::{assert_says, cache, failing, options, pull, usual_hub};
 
 /// A hub that answers every question for bytes or sizes with one refusal, and lists files as usual.
 fn closed(status: u16, code: &'static str) -> Server {
@@ -64,7 +64,7 @@ fn says_which_of_repository_revision_and_file_is_missing() {
 
     // Listed, yet not there: the hub's data disagree.
     let gone = closed(404, "EntryNotFound");
-    let sentence = failing("hub:lab/model", &crate::options(&gone, &cache));
+    let sentence = failing("hub:lab/model", &super::options(&gone, &cache));
     assert_says(&sentence, &["has no file config.yaml", COMMIT]);
 }
 

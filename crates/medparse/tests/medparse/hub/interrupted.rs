@@ -10,8 +10,8 @@ use std::time::Duration;
 use medparse::sources::hub::HubError;
 use tempfile::TempDir;
 
-use crate::fake::{Reply, Repository, Request, Server, sha256, weights};
-use crate::{assert_says, cache, failing, options, pull, pull_telling};
+use super::fake::{Reply, Repository, Request, Server, sha256, weights};
+use super::{assert_says, cache, failing, options, pull, pull_telling};
 
 /// Whether a request asks for the bytes of the model file.
 fn is_download(request: &Request) -> bool {

@@ -1,6 +1,6 @@
 //! Probabilities and masks against those that PyTorch computed from the same logits.
 
-mod common;
+use crate::common;
 
 use medparse::picture::{MapView, Size};
 use medparse::postprocess::{MASK_THRESHOLD, ProbabilityMap};

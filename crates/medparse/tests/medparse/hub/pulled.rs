@@ -5,8 +5,8 @@ use std::path::Path;
 
 use medparse::sources::hub::{self, Token};
 
-use crate::fake::{COMMIT, Held, Repository, Server, git_sha1, ranged, sha256, weights};
-use crate::{assert_says, cache, failing, options, pull, pull_telling, reference, usual_hub};
+use super::fake::{COMMIT, Held, Repository, Server, git_sha1, ranged, sha256, weights};
+use super::{assert_says, cache, failing, options, pull, pull_telling, reference, usual_hub};
 
 #[test]
 fn fetches_the_model_and_its_configuration_into_pythons_layout() {
@@ -104,7 +104,7 @@ fn a_renamed_repository_is_followed_on_the_same_host_with_the_token() {
     let hub = Server::start(move |request| {
         if request.target.contains("/old/model") {
             let target = request.target.replace("/old/model", "/lab/model");
-            return crate::fake::Reply::new(307).with("Location", target);
+            return super::fake::Reply::new(307).with("Location", target);
         }
         repository.answer(request)
     });

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use medparse::sources::hub::{Access, HubError, Proxies, Token};
 
-use crate::fake::{Reply, Repository, Server, weights};
-use crate::{assert_says, cache, failing, options, pull, usual_hub};
+use super::fake::{Reply, Repository, Server, weights};
+use super::{assert_says, cache, failing, options, pull, usual_hub};
 
 /// An address on which nothing listens.
 fn nobody() -> String {

@@ -1,6 +1,6 @@
 //! The arithmetic of recognition, and the tables it rests on, against the reference's.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 

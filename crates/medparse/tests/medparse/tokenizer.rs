@@ -1,6 +1,6 @@
 //! The tokenizer against the ids that the reference's tokenizer gave.
 
-mod common;
+use crate::common;
 
 use medparse::tokenizer::Tokenizer;
 use serde::Deserialize;

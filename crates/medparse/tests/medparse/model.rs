@@ -7,11 +7,9 @@ use medparse::bank::ClassBank;
 use medparse::card::{CARD_KEY, Description, NETWORK_KEY};
 use medparse::convert::{ModelFormat, live_tensors, write_model};
 use medparse::preprocess::Fit;
-use medparse::{
-    Interaction, LoadOptions, Model, ModelError, ModelSource, Prompt, SegmentError, SegmentOptions,
-};
+use medparse::{LoadOptions, Model, ModelError, ModelSource, Prompt, SegmentError, SegmentOptions};
 use medparse_imaging::{Picture, procedural};
-use medparse_network::keys::CLASS_BANK_KEY;
+use medparse_network::CLASS_BANK_KEY;
 use medparse_weights::{Checkpoint, FloatType, TensorSource, write_safetensors};
 
 fn fixture(name: &str) -> PathBuf {
@@ -63,7 +61,7 @@ fn one_encoding_serves_many_questions() {
     let model = tiny();
     let picture = procedural::cells(90, 70, 5).unwrap().picture;
     let encoded = model.encode(&picture).unwrap();
-    let options = SegmentOptions { interaction: Interaction::Joint, threshold: 0.3 };
+    let options = SegmentOptions { threshold: 0.3, ..SegmentOptions::default() };
     for phrases in ["liver", "polyp & nuclei", "liver"] {
         let prompts = Prompt::split(phrases).unwrap();
         let asked = model.ask(&encoded, &prompts, &options).unwrap();

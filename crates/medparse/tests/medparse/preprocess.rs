@@ -1,6 +1,6 @@
 //! Resize and normalisation against Pillow and the reference.
 
-mod common;
+use crate::common;
 
 use std::fs::File;
 use std::io::BufReader;
