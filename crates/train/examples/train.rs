@@ -28,13 +28,15 @@ fn main() -> anyhow::Result<()> {
                     report.learning_rate, report.times
                 );
             }
-            Event::Evaluated(validation) => {
+            Event::Evaluated(validation, _) => {
                 println!("validation dice {:.4}", validation.dice);
                 for (target, seen) in &validation.targets {
                     println!("  {target}: n {} dice {:.4} presence {:?}", seen.n, seen.dice, seen.presence);
                 }
             }
             Event::Saved(path) => println!("saved {}", path.display()),
+            Event::Measuring(..) => {}
+            Event::Finished(report) => report.iter().for_each(|report| println!("{report}")),
         }
         if made >= most { Control::Stop } else { Control::Continue }
     })?;

@@ -22,6 +22,8 @@ pub struct Ask {
     pub mask: Vec<f32>,
     /// The class of the bank, where known.
     pub category: Option<usize>,
+    /// See [`Prompt::word`].
+    pub word: Option<usize>,
 }
 
 impl Ask {
@@ -72,8 +74,8 @@ impl Batch {
                 self.phrases.push(Tokenizer::new().encode(text));
                 next
             });
-            let category = prompt.category;
-            self.asks.push(Ask { picture: self.pictures, phrase, mask, category });
+            let (category, word) = (prompt.category, prompt.word);
+            self.asks.push(Ask { picture: self.pictures, phrase, mask, category, word });
         }
         self.pictures += 1;
     }

@@ -1,13 +1,17 @@
 //! What a training run is told, as YAML.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod network;
+mod read;
 
-use medparse_network::NetworkConfig;
-use medparse_network::config::{
-    BackboneConfig, PixelDecoderConfig, QueryDecoderConfig, TextEncoderConfig,
-};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use medparse::ModelSource;
+use medparse::device::Processor;
 use serde::{Deserialize, Serialize};
+
+pub use network::{NetworkChoice, small};
+pub use read::{Overrides, TrainConfigError};
 
 /// A training run.
 ///
@@ -17,18 +21,33 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// The dataset's folder.
+    #[serde(default)]
     pub data: PathBuf,
     /// The folder for checkpoints, the log and pictures of predictions.
-    pub output: PathBuf,
-    /// The weights to start from; fresh ones where absent.
     #[serde(default)]
-    pub from: Option<PathBuf>,
+    pub output: PathBuf,
+    /// The name that the model's card gives; that of the output folder where absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What the model's card says of it, in a sentence or two.
+    #[serde(default)]
+    pub summary: Option<String>,
+    /// What computes.
+    #[serde(default, with = "processor")]
+    pub device: Processor,
+    /// The weights to start from; fresh ones where absent.
+    #[serde(default, with = "source")]
+    pub from: Option<ModelSource>,
     /// The network's sizes, for fresh weights.
     #[serde(default)]
     pub network: NetworkChoice,
     /// Side of the network's square in pixels; that of the network where absent.
     #[serde(default)]
     pub image_size: Option<usize>,
+    /// Whether there is a head that tells whether an object is there at all; as in the sizes or the
+    /// weights to start from where absent.
+    #[serde(default)]
+    pub presence_head: Option<bool>,
     /// What every random draw follows from.
     #[serde(default = "defaults::seed")]
     pub seed: u64,
@@ -90,19 +109,6 @@ pub struct OptimizerConfig {
     pub learning_rate_factors: BTreeMap<String, f64>,
 }
 
-/// Which network to begin.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum NetworkChoice {
-    /// The published network's sizes.
-    #[default]
-    BiomedparseV1,
-    /// The sizes of the model that comes with medparse.
-    Small,
-    /// Any other.
-    Sizes(Box<NetworkConfig>),
-}
-
 /// How the terms of the loss are weighed, and where masks are compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -117,6 +123,9 @@ pub struct LossConfig {
     pub category: f64,
     /// Weight of the binary cross-entropy of presence.
     pub presence: f64,
+    /// How much cheaper, at first, a query of its own is for each target; falls to nothing by the
+    /// middle of the run. 0 where training goes on from given weights, whose queries have parted.
+    pub spread: f64,
     /// Points at which a mask is compared.
     pub points: usize,
     /// Candidates drawn for each point that is chosen for its uncertainty.
@@ -210,6 +219,7 @@ impl Default for LossConfig {
             similarity: 2.0,
             category: 1.0,
             presence: 1.0,
+            spread: 5.0,
             points: 12_544,
             oversampling: 3.0,
             importance: 0.75,
@@ -297,141 +307,41 @@ mod defaults {
     }
 }
 
-impl NetworkChoice {
-    /// The sizes meant.
-    pub fn config(&self) -> NetworkConfig {
-        match self {
-            Self::BiomedparseV1 => NetworkConfig::biomedparse_v1(),
-            Self::Small => small(),
-            Self::Sizes(config) => (**config).clone(),
+/// A processor by its name.
+mod processor {
+    use medparse::device::Processor;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(processor: &Processor, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(processor)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Processor, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A model by its name, where there is one.
+mod source {
+    use medparse::ModelSource;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(from: &Option<ModelSource>, to: S) -> Result<S::Ok, S::Error> {
+        match from {
+            Some(source) => to.collect_str(source),
+            None => to.serialize_none(),
         }
     }
-}
 
-/// The sizes of medparse-small: 8 M values besides the token table, made for 256 pixels.
-pub fn small() -> NetworkConfig {
-    NetworkConfig {
-        image_size: 256,
-        pixel_mean: [123.675, 116.28, 103.53],
-        pixel_std: [58.395, 57.12, 57.375],
-        backbone: BackboneConfig {
-            embed_dim: 40,
-            depths: vec![2, 2, 6, 2],
-            focal_levels: vec![3, 3, 3, 2],
-            focal_windows: vec![3; 4],
-            mlp_ratio: 4.0,
-            patch_size: 4,
-        },
-        pixel_decoder: PixelDecoderConfig {
-            conv_width: 128,
-            mask_width: 64,
-            encoder_layers: 2,
-            heads: 8,
-            feed_forward_width: 512,
-        },
-        query_decoder: QueryDecoderConfig {
-            hidden_width: 128,
-            heads: 8,
-            feed_forward_width: 512,
-            layers: 6,
-            queries: 24,
-        },
-        text_encoder: TextEncoderConfig {
-            width: 64,
-            heads: 4,
-            layers: 4,
-            context_length: 77,
-            vocabulary: 49_408,
-        },
-        projection_width: 128,
-        presence_head: true,
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<ModelSource>, D::Error> {
+        let name = Option::<String>::deserialize(from)?;
+        name.map(|name| name.parse().map_err(D::Error::custom)).transpose()
     }
 }
 
-/// Why a run can't begin as it was described.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainConfigError {
-    /// The file can't be read.
-    #[error("can't read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The text is not such a YAML.
-    #[error("{path} does not describe a training run: {source}")]
-    Yaml {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and where.
-        source: Box<serde_saphyr::Error>,
-    },
-    /// A key has a value that can't work.
-    #[error("{key} is {found}; expected {expected}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// What it may hold.
-        expected: &'static str,
-        /// What it holds.
-        found: String,
-    },
-}
-
-impl TrainConfig {
-    /// Reads a YAML file; relative paths in it are relative to the current folder.
-    ///
-    /// # Errors
-    /// When the file can't be read, is no such YAML, or holds a value that can't work.
-    pub fn read(path: &Path) -> Result<Self, TrainConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| TrainConfigError::Read { path: path.to_owned(), source })?;
-        let config: Self = serde_saphyr::from_str(&text).map_err(|source| {
-            TrainConfigError::Yaml { path: path.to_owned(), source: Box::new(source) }
-        })?;
-        config.check()?;
-        Ok(config)
-    }
-
-    /// Checks that every value can work.
-    ///
-    /// # Errors
-    /// Names the first key whose value can't.
-    pub fn check(&self) -> Result<(), TrainConfigError> {
-        let share = |key, value: f64| {
-            let expected = "a number from 0 to 1";
-            let wrong = TrainConfigError::Value { key, expected, found: value.to_string() };
-            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(wrong) }
-        };
-        let positive = |key, value: f64| {
-            let expected = "a number above 0";
-            let wrong = TrainConfigError::Value { key, expected, found: value.to_string() };
-            if value > 0.0 && value.is_finite() { Ok(()) } else { Err(wrong) }
-        };
-        positive("batch_size", self.batch_size as f64)?;
-        positive("accumulate", self.accumulate as f64)?;
-        positive("epochs", self.epochs)?;
-        positive("learning_rate", self.optimizer.learning_rate)?;
-        positive("gradient_clip", self.optimizer.gradient_clip)?;
-        positive("loss.points", self.loss.points as f64)?;
-        positive("loss.oversampling", self.loss.oversampling)?;
-        positive("augmentation.scale", self.augmentation.scale[0].into())?;
-        positive("augmentation.aspect", self.augmentation.aspect.into())?;
-        positive("checks.evaluate_every", self.checks.evaluate_every as f64)?;
-        positive("checks.save_every", self.checks.save_every as f64)?;
-        share("loss.importance", self.loss.importance)?;
-        share("prompts.absent_share", self.prompts.absent_share)?;
-        share("prompts.hard_share", self.prompts.hard_share)?;
-        share("average_decay", self.optimizer.average_decay)?;
-        share("checks.validation_fraction", self.checks.validation_fraction)?;
-        if self.augmentation.scale[0] > self.augmentation.scale[1] {
-            return Err(TrainConfigError::Value {
-                key: "augmentation.scale",
-                expected: "the least zoom before the greatest",
-                found: format!("{:?}", self.augmentation.scale),
-            });
-        }
-        Ok(())
+impl Default for TrainConfig {
+    /// The hosted service's fine-tuning; data and output are to be named.
+    fn default() -> Self {
+        serde_json::from_str("{}").expect("every key has a default")
     }
 }

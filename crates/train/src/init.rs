@@ -19,13 +19,17 @@ const INITIAL_LAYER_SCALE: f32 = 0.1;
 /// A network with fresh weights.
 pub fn fresh(config: &NetworkConfig, seed: u64, device: &Device) -> Network {
     let draw = |key: &str, shape: &[usize]| -> Result<Vec<f32>, std::convert::Infallible> {
-        let mut random = stream(seed, Purpose::Weights, &[place_of(key)]);
-        Ok(values(key, shape, &mut random))
+        Ok(fresh_values(key, shape, seed))
     };
     match Network::filled(config, device, draw) {
         Ok(network) => network,
         Err(never) => match never {},
     }
+}
+
+/// One tensor's fresh values.
+pub(crate) fn fresh_values(key: &str, shape: &[usize], seed: u64) -> Vec<f32> {
+    values(key, shape, &mut stream(seed, Purpose::Weights, &[place_of(key)]))
 }
 
 fn values(key: &str, shape: &[usize], random: &mut Random) -> Vec<f32> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! dataset ─ sampler ─▶ augment + prompts ─▶ batch ─▶ network ─▶ loss ─▶ optimizer ─▶ state (checkpoint)
+//!    └───▶ evaluate ◀─ model with its card ◀────────────────────────────────────────────┘
 //! ```
 //!
 //! A run is a pure function of its description: every random draw follows from the seed and the
@@ -9,8 +10,11 @@
 
 pub mod augment;
 mod batch;
+mod begin;
+mod card;
 pub mod config;
 pub mod dataset;
+pub mod evaluate;
 mod init;
 mod log;
 pub mod loss;
@@ -19,6 +23,7 @@ mod optimizer;
 mod prompts;
 mod random;
 mod sampler;
+pub mod sheet;
 mod state;
 mod trainer;
 mod validate;
@@ -26,14 +31,15 @@ mod validate;
 use burn::tensor::Tensor;
 
 pub use batch::{Ask, Batch};
-pub use config::{TrainConfig, TrainConfigError};
+pub use config::{Overrides, TrainConfig, TrainConfigError};
 pub use init::fresh;
 pub use optimizer::{Moments, Optimizer, StepSummary};
 pub use prompts::{Prompt, Vocabulary};
 pub use sampler::Sampler;
-pub use state::{NETWORK_KEY, State, StateError, write_model};
+pub use state::{State, StateError};
 pub use trainer::{
-    Control, Event, LOG_FILE, MODEL_FILE, STATE_FILE, StepReport, TrainError, Trainer,
+    Control, Event, LOG_FILE, MODEL_FILE, PICTURE_FOLDER, STATE_FILE, StepReport, TrainError,
+    Trainer,
 };
 pub use validate::{TargetValidation, Validation};
 

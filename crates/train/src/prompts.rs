@@ -19,14 +19,16 @@ pub struct Prompt {
     pub target: Option<usize>,
     /// The class of the bank that the target belongs to, where known.
     pub category: Option<usize>,
+    /// The place of what is asked for in the dataset's vocabulary; none for what it doesn't mark.
+    pub word: Option<usize>,
 }
 
 /// A target as it can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Named {
-    target: String,
-    site: String,
-    modality: String,
+pub(crate) struct Named {
+    pub target: String,
+    pub site: String,
+    pub modality: String,
 }
 
 /// How much a phrase says.
@@ -45,6 +47,8 @@ pub struct Vocabulary {
     by_set: BTreeMap<String, BTreeSet<Named>>,
     /// The collections that mark all that they mark at all, in every picture.
     exhaustive: BTreeSet<String>,
+    /// The names of all that is marked anywhere, in order.
+    words: Vec<String>,
 }
 
 impl Vocabulary {
@@ -56,7 +60,16 @@ impl Vocabulary {
             known.extend(sample.targets.iter().map(|target| named(sample, &target.name)));
         }
         let exhaustive = sets.iter().filter(|(_, config)| config.exhaustive);
-        Self { by_set, exhaustive: exhaustive.map(|(name, _)| name.clone()).collect() }
+        let words: BTreeSet<&String> =
+            by_set.values().flatten().map(|named| &named.target).collect();
+        let words = words.into_iter().cloned().collect();
+        let exhaustive = exhaustive.map(|(name, _)| name.clone()).collect();
+        Self { by_set, exhaustive, words }
+    }
+
+    /// The place of a target's name among all that are marked anywhere.
+    pub(crate) fn word(&self, target: &str) -> Option<usize> {
+        self.words.binary_search_by(|word| word.as_str().cmp(target)).ok()
     }
 
     /// Draws the prompts for one view of a picture; `visible` lists the targets that can be seen
@@ -96,6 +109,7 @@ impl Vocabulary {
             category: category(&name.target),
             phrase: worded(&name, Wording::Free, random),
             target: Some(target),
+            word: self.word(&name.target),
         }
     }
 
@@ -110,10 +124,18 @@ impl Vocabulary {
         let (name, wording) = if random.random_bool(share) {
             (same_set.choose(random)?.clone(), Wording::Free)
         } else {
-            self.elsewhere(sample).choose(random)?.clone()
+            // Half of the questions are about what the model is to know: a name must be looked
+            // for, not taken for an answer.
+            let (known, foreign): (Vec<_>, Vec<_>) = self
+                .elsewhere(sample)
+                .into_iter()
+                .partition(|(name, _)| self.word(&name.target).is_some());
+            let (first, second) =
+                if random.random_bool(0.5) { (known, foreign) } else { (foreign, known) };
+            first.choose(random).or_else(|| second.choose(random))?.clone()
         };
         let phrase = worded(&name, wording, random);
-        Some(Prompt { phrase, target: None, category: None })
+        Some(Prompt { phrase, target: None, category: None, word: self.word(&name.target) })
     }
 
     /// What the picture's own collection marks elsewhere but not here, where it marks all.
@@ -137,13 +159,8 @@ impl Vocabulary {
             .collect();
         let own_categories: Vec<Option<usize>> = own.iter().map(|name| category(name)).collect();
         let others = self.by_set.values().flatten().cloned();
-        let foreign = FOREIGN.iter().map(|[target, site, modality]| Named {
-            target: (*target).into(),
-            site: (*site).into(),
-            modality: (*modality).into(),
-        });
         let mut found = Vec::new();
-        for name in others.chain(foreign) {
+        for name in others.chain(foreign()) {
             let same_place = name.site == sample.site && name.modality == sample.modality;
             if same_place || own.contains(name.target.as_str()) {
                 continue;
@@ -158,19 +175,28 @@ impl Vocabulary {
     }
 }
 
+/// What is known from pictures in general.
+pub(crate) fn foreign() -> impl Iterator<Item = Named> {
+    FOREIGN.iter().map(|[target, site, modality]| Named {
+        target: (*target).into(),
+        site: (*site).into(),
+        modality: (*modality).into(),
+    })
+}
+
 /// Whether a thing of category `other` can't be mistaken for one of category `own`.
-fn tells_apart(own: Option<usize>, other: Option<usize>) -> bool {
+pub(crate) fn tells_apart(own: Option<usize>, other: Option<usize>) -> bool {
     match (own, other) {
         (Some(own), Some(other)) => own != other && !(is_abnormal(own) && is_abnormal(other)),
         _ => false,
     }
 }
 
-fn has_target(sample: &Sample, name: &str) -> bool {
+pub(crate) fn has_target(sample: &Sample, name: &str) -> bool {
     sample.targets.iter().any(|target| target.name == name)
 }
 
-fn named(sample: &Sample, target: &str) -> Named {
+pub(crate) fn named(sample: &Sample, target: &str) -> Named {
     Named { target: target.into(), site: sample.site.clone(), modality: sample.modality.clone() }
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Points,
     Weights,
     Split,
+    Bootstrap,
+    Absent,
 }
 
 /// The stream for one purpose, told apart by `places` (a step, an index, …).

@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use medparse::card::NETWORK_KEY;
 use medparse_network::{Network, NetworkConfig};
 use medparse_weights::{Checkpoint, FloatType, TensorSource, WeightsError, write_safetensors};
 
 use crate::optimizer::Moments;
-
-/// The metadata key of the network's sizes, as JSON.
-pub const NETWORK_KEY: &str = "medparse.network";
 
 /// The metadata key of the step that comes next.
 const STEP_KEY: &str = "medparse.train.step";
@@ -114,22 +112,6 @@ impl State {
         }
         Ok(Self { network, moments, step })
     }
-}
-
-/// Writes a network as a model that deploys as it is, atomically.
-///
-/// # Errors
-/// When the file can't be written.
-pub fn write_model(
-    path: &Path,
-    network: &Network,
-    config: &NetworkConfig,
-    metadata: &BTreeMap<String, String>,
-) -> Result<(), StateError> {
-    let mut all = network_metadata(config);
-    all.extend(metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
-    write_safetensors(path, &network.tensor_sources(FloatType::F32), &all, &mut |_| {})?;
-    Ok(())
 }
 
 fn network_metadata(config: &NetworkConfig) -> BTreeMap<String, String> {

@@ -1,94 +1,31 @@
 //! The training loop, step by step.
 
+mod error;
+mod finish;
+mod views;
+
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
 use medparse::preprocess::Normalization;
-use medparse_network::{LoadError, Network, NetworkConfig, ParameterGradient};
-use medparse_weights::{Checkpoint, WeightsError};
-use rand::RngExt;
+use medparse_network::{Network, NetworkConfig, ParameterGradient, expected_tensors};
 use rayon::prelude::*;
 
-use crate::augment::{Augmented, Pose, augment};
-use crate::batch::Batch;
-use crate::config::{Orientation, SetConfig, TrainConfig, TrainConfigError};
-use crate::dataset::{Cache, CacheLimits, Dataset, DatasetError, Prepared, Split};
-use crate::init;
+use crate::begin::Beginning;
+use crate::card::Measured;
+use crate::config::TrainConfig;
+use crate::dataset::{Cache, CacheLimits, Dataset, DatasetError, Split};
+use crate::evaluate::Report;
 use crate::log::{EvaluationRecord, Log, Record, StepRecord};
 use crate::loss::{Draw, Terms, loss};
-use crate::ontology::is_sided;
 use crate::optimizer::Optimizer;
-use crate::prompts::{Prompt, Vocabulary};
-use crate::random::{Purpose, stream};
+use crate::prompts::Vocabulary;
 use crate::sampler::Sampler;
-use crate::state::{NETWORK_KEY, State, StateError, write_model};
-use crate::validate::{Validation, validate};
-
-/// Pixels of a target that must be in view for it to count as present.
-const VISIBLE_PIXELS: f32 = 12.0;
-
-/// Sentences for the classes of the bank, one of which is drawn each step (SPEC: the bank is the
-/// mean over 81 such templates).
-const CLASS_TEMPLATES: [&str; 8] = [
-    "{}.",
-    "a photo of a {}.",
-    "a photo of the {}.",
-    "a cropped photo of a {}.",
-    "a close-up photo of a {}.",
-    "a bright photo of the {}.",
-    "a photo of one {}.",
-    "a rendering of a {}.",
-];
-
-/// Why a run can't begin or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The description of the run.
-    #[error(transparent)]
-    Config(#[from] TrainConfigError),
-    /// The network's sizes.
-    #[error(transparent)]
-    Network(#[from] medparse_network::ConfigError),
-    /// The dataset or one of its files.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// The weights to start from.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The file of the weights to start from.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// A checkpoint.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A file of the output folder.
-    #[error("can't write {path}: {source}")]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The sizes in the metadata of the weights to start from.
-    #[error("{path} has sizes in its metadata that can't be read: {reason}")]
-    Metadata {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with them.
-        reason: String,
-    },
-    /// The loss became infinite or no number.
-    #[error("the loss of step {step} is {loss}; a lower learning rate or gradient_clip may help")]
-    Diverged {
-        /// The step.
-        step: u64,
-        /// Its loss.
-        loss: f64,
-    },
-}
+use crate::state::State;
+use crate::validate::{Check, Checked, Validation, spread, validate};
+pub use error::TrainError;
 
 /// A run, between two steps.
 pub struct Trainer {
@@ -129,10 +66,15 @@ pub struct StepReport {
 pub enum Event<'a> {
     /// A step.
     Step(&'a StepReport),
-    /// An evaluation.
-    Evaluated(&'a Validation),
+    /// An evaluation, and the picture of some of its answers.
+    Evaluated(&'a Validation, &'a Path),
     /// A checkpoint was written.
     Saved(&'a Path),
+    /// The finished model is measured: pictures done, pictures in all.
+    Measuring(usize, usize),
+    /// The run is complete and its model written, with what was measured of it on the validation
+    /// pictures, if there are any.
+    Finished(Option<&'a Report>),
 }
 
 /// Whether to go on.
@@ -163,7 +105,8 @@ impl Trainer {
         config.check()?;
         std::fs::create_dir_all(&config.output)
             .map_err(|source| TrainError::Write { path: config.output.clone(), source })?;
-        let (network_config, begin) = begin(&config)?;
+        let beginning = Beginning::of(&config)?;
+        let network_config = beginning.network.clone();
         let split = Split::new(&dataset, config.checks.validation_fraction, config.seed);
         let sampler = Sampler::new(&dataset, &split, &config.sets, config.seed);
         if sampler.epoch_length() == 0 {
@@ -171,7 +114,7 @@ impl Trainer {
         }
         let per_step = (config.batch_size * config.accumulate) as f64;
         let total_steps = (config.epochs * sampler.epoch_length() as f64 / per_step).ceil() as u64;
-        let device = Device::flex().autodiff();
+        let device = config.device.device().autodiff();
         let mut optimizer = Optimizer::new(&config.optimizer, &network_config, total_steps);
         let state_path = config.output.join(STATE_FILE);
         let (network, step) = if state_path.exists() {
@@ -179,8 +122,14 @@ impl Trainer {
             optimizer.restore(state.moments);
             (state.network, state.step)
         } else {
-            (begin.network(&network_config, config.seed, &device)?, 0)
+            (beginning.weights(config.seed, &device)?, 0)
         };
+        for prefix in &config.freeze {
+            let mut keys = expected_tensors(&network_config).into_iter();
+            if !keys.any(|tensor| tensor.key.starts_with(prefix.as_str())) {
+                return Err(TrainError::Freeze { prefix: prefix.clone() });
+            }
+        }
         let network = network
             .frozen(|key| config.freeze.iter().any(|prefix| key.starts_with(prefix.as_str())));
         let limits = CacheLimits {
@@ -247,7 +196,7 @@ impl Trainer {
             let batch = self.batch(micro_step)?;
             times[0] += begun.elapsed();
             let begun = Instant::now();
-            let draw = Draw { seed: self.config.seed, step: micro_step };
+            let draw = Draw { seed: self.config.seed, step: micro_step, spread: self.spread() };
             let loss = loss(self.current(), &batch, &self.config.loss, draw, &self.device);
             if !loss.terms.total.is_finite() {
                 return Err(TrainError::Diverged { step: self.step, loss: loss.terms.total });
@@ -276,64 +225,43 @@ impl Trainer {
         Ok(report)
     }
 
-    /// The pictures and prompts of a batch; they follow from the seed and its number alone.
-    fn batch(&self, micro_step: u64) -> Result<Batch, TrainError> {
-        let first = micro_step * self.config.batch_size as u64;
-        let slots: Vec<u64> = (0..self.config.batch_size as u64).collect();
-        let views: Result<Vec<(Augmented, Vec<Prompt>)>, DatasetError> = slots
-            .into_par_iter()
-            .map(|slot| self.view(self.sampler.picture(first + slot), first + slot))
-            .collect();
-        let mut random = stream(self.config.seed, Purpose::Sample, &[u64::MAX, micro_step]);
-        let template = CLASS_TEMPLATES[random.random_range(0..CLASS_TEMPLATES.len())];
-        let mut batch = Batch::new(self.network_config.image_size, template);
-        for (view, prompts) in views? {
-            let asked = prompts.into_iter().map(|prompt| {
-                let mask = prompt.target.map_or(Vec::new(), |target| view.masks[target].clone());
-                (prompt, mask)
-            });
-            batch.push(&view.planes, asked);
+    /// The share of [`crate::config::LossConfig::spread`] that is left at this step.
+    fn spread(&self) -> f64 {
+        match self.config.from {
+            Some(_) => 0.0,
+            None => (1.0 - 2.0 * self.step as f64 / self.total_steps as f64).max(0.0),
         }
-        Ok(batch)
-    }
-
-    /// One picture as it comes at `position` of the endless order, and what is asked of it.
-    fn view(&self, index: usize, position: u64) -> Result<(Augmented, Vec<Prompt>), DatasetError> {
-        let sample = &self.dataset.samples[index];
-        let prepared: Arc<Prepared> = self.cache.get(&self.dataset, index)?;
-        let default = SetConfig::default();
-        let set = self.config.sets.get(&sample.set).unwrap_or(&default);
-        let is_sided = sample.targets.iter().any(|target| is_sided(&target.name));
-        let pose = Pose {
-            orientation: if is_sided { Orientation::Upright } else { set.orientation },
-            side: self.network_config.image_size,
-        };
-        let mut random = stream(self.config.seed, Purpose::Sample, &[position]);
-        let normalization = self.normalization();
-        let view = augment(&prepared, pose, &self.config.augmentation, &normalization, &mut random);
-        let visible: Vec<usize> = view
-            .masks
-            .iter()
-            .enumerate()
-            .filter(|(_, mask)| mask.iter().sum::<f32>() >= VISIBLE_PIXELS)
-            .map(|(target, _)| target)
-            .collect();
-        let prompts = self.vocabulary.draw(sample, &visible, &self.config.prompts, &mut random);
-        Ok((view, prompts))
     }
 
     fn normalization(&self) -> Normalization {
         Normalization { mean: self.network_config.pixel_mean, std: self.network_config.pixel_std }
     }
 
-    /// Measures the averaged network on the validation pictures.
+    /// Measures the averaged network on the validation pictures, on the network's own square.
     ///
     /// # Errors
     /// When a picture can't be read.
     pub fn evaluate(&self) -> Result<Validation, TrainError> {
-        let network = self.averaged_network();
-        let pictures = self.config.checks.validation_pictures;
-        Ok(validate(&network, &self.network_config, &self.dataset, &self.split, pictures)?)
+        Ok(self.check()?.validation)
+    }
+
+    fn check(&self) -> Result<Checked, TrainError> {
+        let most = self.config.checks.validation_pictures;
+        let labelled: Vec<usize> = self
+            .split
+            .validation
+            .iter()
+            .copied()
+            .filter(|&index| !self.dataset.samples[index].targets.is_empty())
+            .collect();
+        let check = Check {
+            network: &self.averaged_network(),
+            config: &self.network_config,
+            device: &self.device.clone().inner(),
+            dataset: &self.dataset,
+            pictures: &spread(&self.dataset, &labelled, most),
+        };
+        Ok(validate(&check)?)
     }
 
     /// Writes a checkpoint and the averaged model to the output folder.
@@ -349,13 +277,13 @@ impl Trainer {
             step: self.step,
         };
         state.save(&path, &self.network_config)?;
-        let model = self.config.output.join(MODEL_FILE);
-        write_model(&model, &self.averaged_network(), &self.network_config, &Default::default())?;
+        self.write_model(Measured::default(), None)?;
         Ok(path)
     }
 
     /// Steps until the end of the run or until `listener` says stop; saves, evaluates and logs on
-    /// the way.
+    /// the way, and at the end measures the model and writes it as it is to be used. Of a run that
+    /// is complete already only the last is done again.
     ///
     /// # Errors
     /// Those of [`Trainer::step`], [`Trainer::evaluate`] and [`Trainer::save`].
@@ -371,10 +299,11 @@ impl Trainer {
             let mut control = listener(Event::Step(&report));
             let last = self.step == self.total_steps;
             if last || self.step.is_multiple_of(self.config.checks.evaluate_every) {
-                let validation = self.evaluate()?;
+                let Checked { validation, examples } = self.check()?;
                 let record = EvaluationRecord { step: self.step, validation: &validation };
                 self.write(&mut log, &Record::Evaluation(record))?;
-                if listener(Event::Evaluated(&validation)) == Control::Stop {
+                let picture = self.draw(&examples)?;
+                if listener(Event::Evaluated(&validation, &picture)) == Control::Stop {
                     control = Control::Stop;
                 }
             }
@@ -384,9 +313,11 @@ impl Trainer {
                 listener(Event::Saved(&path));
             }
             if control == Control::Stop {
-                break;
+                return Ok(());
             }
         }
+        let report = self.finish(listener)?;
+        listener(Event::Finished(report.as_ref()));
         Ok(())
     }
 
@@ -401,49 +332,8 @@ pub const STATE_FILE: &str = "state.safetensors";
 pub const MODEL_FILE: &str = "model.safetensors";
 /// One line of JSON for each step and evaluation.
 pub const LOG_FILE: &str = "log.jsonl";
-
-/// Where a run's first weights come from.
-enum Begin {
-    Fresh,
-    From(Box<Checkpoint>),
-}
-
-impl Begin {
-    fn network(
-        &self,
-        config: &NetworkConfig,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Network, TrainError> {
-        Ok(match self {
-            Self::Fresh => init::fresh(config, seed, device),
-            Self::From(checkpoint) => Network::load(config, checkpoint, device)?,
-        })
-    }
-}
-
-/// The network's sizes and where its first weights come from.
-fn begin(config: &TrainConfig) -> Result<(NetworkConfig, Begin), TrainError> {
-    let (mut network, begin) = match &config.from {
-        None => (config.network.config(), Begin::Fresh),
-        Some(path) => {
-            let checkpoint = Checkpoint::open(path)?;
-            let network = match checkpoint.metadata().get(NETWORK_KEY) {
-                Some(json) => serde_json::from_str(json).map_err(|error| TrainError::Metadata {
-                    path: path.clone(),
-                    reason: error.to_string(),
-                })?,
-                None => config.network.config(),
-            };
-            (network, Begin::From(Box::new(checkpoint)))
-        }
-    };
-    if let Some(side) = config.image_size {
-        network.image_size = side;
-    }
-    network.check()?;
-    Ok((network, begin))
-}
+/// A picture of answers for each evaluation.
+pub const PICTURE_FOLDER: &str = "predictions";
 
 /// Adds a batch's share of the gradients.
 fn accumulate_into(

@@ -6,15 +6,20 @@ use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, module};
 use medparse::picture::Size;
 use medparse::preprocess::{Normalization, normalize};
+use medparse_imaging::{Mask, Picture};
 use medparse_network::{Heads, Keep, Network, NetworkConfig, Probe};
 use serde::Serialize;
 
 use crate::batch::Batch;
-use crate::dataset::{Cache, CacheLimits, Dataset, DatasetError, Prepared, Split};
+use crate::dataset::{Cache, CacheLimits, Dataset, DatasetError, Prepared};
 use crate::prompts::Prompt;
+use crate::sheet::Tile;
 
 /// Asks at once.
 const BATCH: usize = 8;
+
+/// Answers that are kept to be looked at, the same ones each time.
+const EXAMPLES: usize = 24;
 
 /// Mean Dice of each collection and target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,24 +48,39 @@ struct Question {
     phrase: String,
 }
 
-/// Asks for each target of the validation pictures by itself, `pictures` of each collection at
-/// most, evenly spread.
-pub(crate) fn validate(
-    network: &Network,
-    config: &NetworkConfig,
-    dataset: &Dataset,
-    split: &Split,
-    pictures: usize,
-) -> Result<Validation, DatasetError> {
-    let questions = questions(dataset, split, pictures);
+/// Progress, and some answers to look at.
+pub(crate) struct Checked {
+    pub validation: Validation,
+    /// On the network's own square.
+    pub examples: Vec<Tile>,
+}
+
+/// What is asked, and of whom.
+pub(crate) struct Check<'a> {
+    pub network: &'a Network,
+    pub config: &'a NetworkConfig,
+    /// Where the network lives.
+    pub device: &'a Device,
+    pub dataset: &'a Dataset,
+    /// The validation pictures.
+    pub pictures: &'a [usize],
+}
+
+/// Asks for each target of the pictures by itself.
+pub(crate) fn validate(check: &Check<'_>) -> Result<Checked, DatasetError> {
+    let Check { network, config, device, dataset, pictures } = *check;
+    let questions = questions(dataset, pictures);
     let side = config.image_size;
     let limits = CacheLimits { longest_side: usize::MAX, bytes: 0 };
     let cache = Cache::new(dataset, limits);
     let mut found: BTreeMap<String, Vec<(f64, Option<f64>)>> = BTreeMap::new();
-    for questions in questions.chunks(BATCH) {
+    let shown = EXAMPLES.min(questions.len());
+    let is_shown = |at: usize| (0..shown).any(|place| place * questions.len() / shown == at);
+    let mut examples = Vec::new();
+    for (chunk, asked) in questions.chunks(BATCH).enumerate() {
         let mut batch = Batch::new(side, "{}.");
-        let mut truths = Vec::new();
-        for question in questions {
+        let mut squares = Vec::new();
+        for question in asked {
             let prepared = cache.get(dataset, question.picture)?;
             let square = prepared.resized(Size::square(side));
             let normalization = Normalization { mean: config.pixel_mean, std: config.pixel_std };
@@ -69,15 +89,20 @@ pub(crate) fn validate(
                 phrase: question.phrase.clone(),
                 target: Some(question.target),
                 category: None,
+                word: None,
             };
             batch.push(&planes, [(prompt, Vec::new())]);
-            truths.push(mask_of(&square, question.target));
+            squares.push(square);
         }
-        for ((question, truth), answer) in
-            questions.iter().zip(truths).zip(answers(network, &batch))
+        let answers = answers(network, &batch, device);
+        for (at, ((question, square), answer)) in asked.iter().zip(squares).zip(answers).enumerate()
         {
+            let truth = mask_of(&square, question.target);
             let dice = dice(&answer.logits, &truth);
             found.entry(question.key.clone()).or_default().push((dice, answer.presence));
+            if is_shown(chunk * BATCH + at) {
+                examples.extend(tile(question, square, &truth, &answer.logits, dice));
+            }
         }
     }
     let targets: BTreeMap<String, TargetValidation> = found
@@ -92,29 +117,51 @@ pub(crate) fn validate(
         .collect();
     let dice =
         targets.values().map(|target| target.dice).sum::<f64>() / targets.len().max(1) as f64;
-    Ok(Validation { dice, targets })
+    Ok(Checked { validation: Validation { dice, targets }, examples })
 }
 
-fn questions(dataset: &Dataset, split: &Split, pictures: usize) -> Vec<Question> {
+/// An answer to look at; none where the square has no pixels.
+fn tile(
+    question: &Question,
+    square: Prepared,
+    truth: &[u8],
+    logits: &[f32],
+    dice: f64,
+) -> Option<Tile> {
+    let (width, height) = (square.width as u32, square.height as u32);
+    let mask = |pixels: Vec<u8>| Mask::from_pixels(width, height, pixels).ok();
+    Some(Tile {
+        truth: mask(truth.iter().map(|&part| u8::from(part > 127)).collect())?,
+        answer: mask(logits.iter().map(|&logit| u8::from(logit > 0.0)).collect())?,
+        picture: Picture::from_rgb(width, height, square.rgb).ok()?,
+        target: question.phrase.clone(),
+        dice,
+    })
+}
+
+/// Of each collection's pictures so many at most, evenly spread.
+pub(crate) fn spread(dataset: &Dataset, pictures: &[usize], most: usize) -> Vec<usize> {
     let mut by_set: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for &index in &split.validation {
-        let sample = &dataset.samples[index];
-        if !sample.targets.is_empty() {
-            by_set.entry(&sample.set).or_default().push(index);
-        }
+    for &index in pictures {
+        by_set.entry(&dataset.samples[index].set).or_default().push(index);
     }
-    let spread = by_set.into_values().flat_map(|indices| {
-        let count = pictures.min(indices.len());
-        (0..count).map(move |at| indices[at * indices.len() / count]).collect::<Vec<_>>()
+    let chosen = by_set.into_values().flat_map(|indices| {
+        let count = most.min(indices.len());
+        (0..count).map(|at| indices[at * indices.len() / count]).collect::<Vec<_>>()
     });
-    spread
-        .flat_map(|picture| {
+    chosen.collect()
+}
+
+fn questions(dataset: &Dataset, pictures: &[usize]) -> Vec<Question> {
+    pictures
+        .iter()
+        .flat_map(|&picture| {
             let sample = &dataset.samples[picture];
             sample.targets.iter().enumerate().map(move |(target, named)| Question {
                 key: format!("{}/{}", sample.set, named.name),
                 picture,
                 target,
-                phrase: format!("{} in {} {}", named.name, sample.site, sample.modality),
+                phrase: sample.phrase(&named.name),
             })
         })
         .collect()
@@ -131,10 +178,9 @@ struct Answer {
 }
 
 /// The chosen query's mask for each picture's only prompt.
-fn answers(network: &Network, batch: &Batch) -> Vec<Answer> {
-    let device = Device::flex();
-    let image = network.encode_image(batch.image(&device), &mut Probe::none());
-    let (ids, lengths) = batch.ids(&device);
+fn answers(network: &Network, batch: &Batch, device: &Device) -> Vec<Answer> {
+    let image = network.encode_image(batch.image(device), &mut Probe::none());
+    let (ids, lengths) = batch.ids(device);
     let text = network.encode_text(ids, &lengths, &mut Probe::none());
     let mut heads = network.decode(&image, batch.words(&text), Keep::Last, &mut Probe::none());
     let Some(Heads { class_embed, masks, presence }) = heads.pop() else {

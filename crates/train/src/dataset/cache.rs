@@ -65,7 +65,7 @@ impl Cache {
 
 impl Prepared {
     fn new(loaded: Loaded, longest_side: usize) -> Self {
-        let Loaded { picture, masks } = loaded;
+        let Loaded { picture, masks, .. } = loaded;
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let masks: Vec<Vec<u8>> = masks.into_iter().map(|mask| mask.into_pixels()).collect();
         let original = Self { width, height, rgb: picture.into_pixels(), masks };

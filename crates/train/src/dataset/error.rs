@@ -58,6 +58,22 @@ pub enum DatasetError {
         /// What it should mark.
         target: String,
     },
+    /// A folder of no layout that is known.
+    #[error(
+        "{path} is no dataset: expected an index.json, or the folders train/ and train_mask/ (or test/ and test_mask/)"
+    )]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file's name does not say what is in it.
+    #[error("{path}: expected a name of the form {expected}")]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// The form.
+        expected: &'static str,
+    },
     /// There is nothing to train on.
     #[error("{path} lists no labelled picture")]
     Empty {

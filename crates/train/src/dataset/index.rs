@@ -6,7 +6,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::volume::Volume;
-use super::{Dataset, DatasetError, MaskSource, PictureSource, Sample, Slice, Target};
+use super::{
+    Dataset, DatasetError, Listing, MaskSource, Part, PictureSource, Sample, Slice, Target,
+};
 
 #[derive(Deserialize)]
 struct Entry {
@@ -30,24 +32,27 @@ struct TargetEntry {
     mask: String,
 }
 
-pub(super) fn read(root: &Path) -> Result<Dataset, DatasetError> {
+pub(super) fn read(root: &Path) -> Result<Listing, DatasetError> {
     let path = root.join("index.json");
     let text = std::fs::read_to_string(&path)
         .map_err(|source| DatasetError::Read { path: path.clone(), source })?;
     let entries: Vec<Entry> = serde_json::from_str(&text)
         .map_err(|error| DatasetError::Index { path: path.clone(), reason: error.to_string() })?;
-    let mut samples = Vec::new();
+    let (mut samples, mut problems) = (Vec::new(), Vec::new());
     for entry in entries {
-        if entry.labels.is_some() {
-            samples.extend(slices(root, &path, entry)?);
-        } else {
+        if entry.labels.is_none() {
             samples.push(picture(root, entry));
+            continue;
+        }
+        match slices(root, &path, entry) {
+            Ok(slices) => samples.extend(slices),
+            Err(problem) => problems.push(problem),
         }
     }
     if samples.is_empty() {
-        return Err(DatasetError::Empty { path });
+        return Err(problems.pop().unwrap_or(DatasetError::Empty { path }));
     }
-    Ok(Dataset { root: root.to_owned(), samples })
+    Ok(Listing { dataset: Dataset { root: root.to_owned(), samples }, problems })
 }
 
 fn picture(root: &Path, entry: Entry) -> Sample {
@@ -57,6 +62,7 @@ fn picture(root: &Path, entry: Entry) -> Sample {
     };
     Sample {
         picture: PictureSource::File(root.join(&entry.image)),
+        part: Part::Training,
         group: group(&entry),
         modality: modality(entry.modality),
         set: entry.set,
@@ -90,6 +96,7 @@ fn slices(root: &Path, index: &Path, entry: Entry) -> Result<Vec<Sample>, Datase
             set: entry.set.clone(),
             modality: modality(entry.modality.clone()),
             site: entry.site.clone(),
+            part: Part::Training,
             group: group(&entry),
             targets: targets
                 .map(|(values, name)| Target {

@@ -1,5 +1,6 @@
 //! Pictures with masks and names, from the layouts that people have them in.
 
+mod biomedparse;
 mod cache;
 mod error;
 mod index;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub use cache::{Cache, CacheLimits, Prepared};
 pub use error::DatasetError;
 pub use read::Loaded;
-pub use split::Split;
+pub use split::{Choice, Split};
 
 /// A folder of labelled pictures.
 #[derive(Debug, Clone)]
@@ -21,6 +22,15 @@ pub struct Dataset {
     pub root: PathBuf,
     /// The pictures, in the order of the folder's own list.
     pub samples: Vec<Sample>,
+}
+
+/// What a folder holds, and what in it can't be used.
+#[derive(Debug)]
+pub struct Listing {
+    /// The rest.
+    pub dataset: Dataset,
+    /// Why something was left out, each naming its file.
+    pub problems: Vec<DatasetError>,
 }
 
 /// One labelled picture.
@@ -34,10 +44,21 @@ pub struct Sample {
     pub modality: String,
     /// Part of the body, as prompts name it.
     pub site: String,
+    /// Whether it may be learnt from.
+    pub part: Part,
     /// What must not be torn apart between training and validation: a patient, a volume.
     pub group: String,
     /// What is marked in it; never empty masks, which are left out.
     pub targets: Vec<Target>,
+}
+
+/// What a picture is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// To learn from, and to measure progress on.
+    Training,
+    /// To measure the finished model on.
+    Test,
 }
 
 /// Where a picture's pixels are.
@@ -47,6 +68,16 @@ pub enum PictureSource {
     File(PathBuf),
     /// A slice of a NIfTI volume.
     Slice(Slice),
+}
+
+impl Target {
+    /// Decodes the mask alone.
+    ///
+    /// # Errors
+    /// Names the file that can't be read, or marks nothing.
+    pub fn load(&self) -> Result<medparse_imaging::Mask, DatasetError> {
+        read::mask(self, None)
+    }
 }
 
 /// One plane of a volume, across its last axis.
@@ -82,12 +113,29 @@ pub enum MaskSource {
 }
 
 impl Dataset {
-    /// Lists the pictures of a folder that holds an `index.json`.
+    /// Lists the pictures of a folder: one that holds an `index.json`, or BiomedParse's folders
+    /// `train/`, `train_mask/`, `test/` and `test_mask/`.
     ///
     /// # Errors
-    /// When the list can't be read, or a volume that it names.
+    /// When the folder is of neither layout, or a list, a name or a volume can't be read.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, DatasetError> {
-        index::read(root.as_ref())
+        let Listing { dataset, problems } = Self::list(root)?;
+        problems.into_iter().next().map_or(Ok(dataset), Err)
+    }
+
+    /// As [`Dataset::open`], with what can't be used left out and told beside it.
+    ///
+    /// # Errors
+    /// When the folder is of neither layout, or its list can't be read at all.
+    pub fn list(root: impl AsRef<Path>) -> Result<Listing, DatasetError> {
+        let root = root.as_ref();
+        if root.join("index.json").exists() {
+            index::read(root)
+        } else if biomedparse::is_here(root) {
+            biomedparse::read(root)
+        } else {
+            Err(DatasetError::Layout { path: root.to_owned() })
+        }
     }
 
     /// Names of the collections, in alphabetical order.
@@ -106,6 +154,16 @@ impl Sample {
     /// Names the file that can't be read or does not fit.
     pub fn load(&self) -> Result<Loaded, DatasetError> {
         read::load(self)
+    }
+
+    /// Everything that keeps this picture from being used.
+    pub fn problems(&self) -> Vec<DatasetError> {
+        read::problems(self)
+    }
+
+    /// The phrase that asks for a target: `<target> in <site> <modality>`.
+    pub fn phrase(&self, target: &str) -> String {
+        format!("{target} in {} {}", self.site, self.modality)
     }
 
     /// The picture's file, and the slice of a volume, for messages.

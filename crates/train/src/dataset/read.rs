@@ -14,25 +14,49 @@ pub struct Loaded {
     pub picture: Picture,
     /// One mask for each of the sample's targets, of the picture's size.
     pub masks: Vec<Mask>,
+    /// Millimetres from one pixel to the next along a row and down a column, where the file says.
+    pub spacing: Option<[f64; 2]>,
 }
 
 pub(super) fn load(sample: &Sample) -> Result<Loaded, DatasetError> {
-    let picture = match &sample.picture {
-        PictureSource::File(path) => Picture::decode(&bytes(path)?, &Limits::default())
-            .map_err(|source| image(path, source))?,
-        PictureSource::Slice(slice) => {
-            let plane = Volume::read(&slice.volume)?.slice(slice.index);
-            let rgb = plane.gray().into_iter().flat_map(|gray| [gray; 3]).collect();
-            Picture::from_rgb(plane.width as u32, plane.height as u32, rgb)
-                .map_err(|source| image(&slice.volume, source))?
-        }
-    };
+    let (picture, spacing) = picture(&sample.picture)?;
+    let size = Some(picture.dimensions());
     let masks: Result<Vec<Mask>, _> =
-        sample.targets.iter().map(|target| mask(target, picture.dimensions())).collect();
-    Ok(Loaded { picture, masks: masks? })
+        sample.targets.iter().map(|target| mask(target, size)).collect();
+    Ok(Loaded { picture, masks: masks?, spacing })
 }
 
-fn mask(target: &Target, expected: (u32, u32)) -> Result<Mask, DatasetError> {
+/// What is wrong with the picture, and with each of its masks.
+pub(super) fn problems(sample: &Sample) -> Vec<DatasetError> {
+    let (size, problem) = match picture(&sample.picture) {
+        Ok((picture, _)) => (Some(picture.dimensions()), None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let masks = sample.targets.iter().filter_map(|target| mask(target, size).err());
+    problem.into_iter().chain(masks).collect()
+}
+
+/// The pixels, and the millimetres between them.
+fn picture(source: &PictureSource) -> Result<(Picture, Option<[f64; 2]>), DatasetError> {
+    match source {
+        PictureSource::File(path) => {
+            let picture = Picture::decode(&bytes(path)?, &Limits::default());
+            let picture = picture.map_err(|source| image(path, source))?;
+            let spacing = picture.geometry().map(|geometry| geometry.spacing);
+            Ok((picture, spacing))
+        }
+        PictureSource::Slice(slice) => {
+            let volume = Volume::read(&slice.volume)?;
+            let plane = volume.slice(slice.index);
+            let rgb = plane.gray().into_iter().flat_map(|gray| [gray; 3]).collect();
+            let picture = Picture::from_rgb(plane.width as u32, plane.height as u32, rgb);
+            Ok((picture.map_err(|source| image(&slice.volume, source))?, volume.spacing()))
+        }
+    }
+}
+
+/// A target's mask, which must have the expected size, where there is one.
+pub(super) fn mask(target: &Target, expected: Option<(u32, u32)>) -> Result<Mask, DatasetError> {
     let (path, mask) = match &target.mask {
         MaskSource::File(path) => (path, Mask::decode(&bytes(path)?, &Limits::default())),
         MaskSource::Labels { slice, labels } => {
@@ -44,7 +68,9 @@ fn mask(target: &Target, expected: (u32, u32)) -> Result<Mask, DatasetError> {
         }
     };
     let mask = mask.map_err(|source| image(path, source))?;
-    if mask.dimensions() != expected {
+    if let Some(expected) = expected
+        && mask.dimensions() != expected
+    {
         return Err(DatasetError::SizeMismatch {
             path: path.clone(),
             expected,

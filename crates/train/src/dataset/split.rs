@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
-use super::Dataset;
+use super::{Dataset, Part, Sample};
 use crate::random::{Purpose, place_of, stream};
 
 /// Indices into a dataset's samples.
@@ -16,14 +16,28 @@ pub struct Split {
     pub validation: Vec<usize>,
 }
 
+/// A choice of a dataset's pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// All.
+    All,
+    /// Those that are learnt from.
+    Training,
+    /// Those of the training part that progress is measured on.
+    Validation,
+    /// Those of the test part.
+    Test,
+}
+
 impl Split {
     /// Sets `fraction` of the groups of every collection aside for validation, at least one where
-    /// a collection has two or more.
+    /// a collection has two or more; test pictures are in neither part.
     ///
     /// The same seed and collection give the same split, whatever other collections there are.
     pub fn new(dataset: &Dataset, fraction: f64, seed: u64) -> Self {
         let mut sets: BTreeMap<&str, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
-        for (index, sample) in dataset.samples.iter().enumerate() {
+        let learnt_from = |(_, sample): &(usize, &Sample)| sample.part == Part::Training;
+        for (index, sample) in dataset.samples.iter().enumerate().filter(learnt_from) {
             let groups = sets.entry(&sample.set).or_default();
             groups.entry(&sample.group).or_default().push(index);
         }
@@ -40,5 +54,18 @@ impl Split {
         split.training.sort_unstable();
         split.validation.sort_unstable();
         split
+    }
+
+    /// The pictures of a choice, in the dataset's order.
+    pub fn pictures(&self, dataset: &Dataset, choice: Choice) -> Vec<usize> {
+        let all = 0..dataset.samples.len();
+        match choice {
+            Choice::All => all.collect(),
+            Choice::Training => self.training.clone(),
+            Choice::Validation => self.validation.clone(),
+            Choice::Test => {
+                all.filter(|&index| dataset.samples[index].part == Part::Test).collect()
+            }
+        }
     }
 }

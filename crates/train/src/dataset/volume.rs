@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nifti::volume::ndarray::IntoNdArray;
-use nifti::{NiftiObject, ReaderOptions};
+use nifti::{NiftiHeader, NiftiObject, ReaderOptions, Unit};
 
 use super::DatasetError;
 
@@ -13,6 +13,8 @@ pub(super) struct Volume {
     values: Vec<f32>,
     /// Extents of the three axes.
     size: [usize; 3],
+    /// Millimetres between voxels along the first two axes, where the file says so.
+    spacing: Option<[f64; 2]>,
 }
 
 /// A plane across the last axis: the first axis runs to the right, the second upwards.
@@ -28,6 +30,7 @@ impl Volume {
         let volume = |reason: String| DatasetError::Volume { path: PathBuf::from(path), reason };
         let object =
             ReaderOptions::new().read_file(path).map_err(|error| volume(error.to_string()))?;
+        let spacing = spacing(object.header());
         let array = object
             .into_volume()
             .into_ndarray::<f32>()
@@ -42,7 +45,12 @@ impl Volume {
         }
         // Reversed axes make the iteration's order that of the file, first axis fastest.
         let values = array.reversed_axes().iter().copied().collect();
-        Ok(Self { values, size: [width, height, depth] })
+        Ok(Self { values, size: [width, height, depth], spacing })
+    }
+
+    /// Millimetres between the pixels of a slice, along a row and down a column.
+    pub(super) fn spacing(&self) -> Option<[f64; 2]> {
+        self.spacing
     }
 
     /// How many slices there are.
@@ -58,6 +66,18 @@ impl Volume {
         let rows = plane.chunks_exact(width).rev();
         Plane { width, height, values: rows.flatten().copied().collect() }
     }
+}
+
+/// Voxel sizes in millimetres: NIfTI's `pixdim`, whose unit `xyzt_units` names; files that leave
+/// the unit open mean millimetres.
+fn spacing(header: &NiftiHeader) -> Option<[f64; 2]> {
+    let unit = match header.xyzt_to_space() {
+        Ok(Unit::Meter) => 1e3,
+        Ok(Unit::Micron) => 1e-3,
+        _ => 1.0,
+    };
+    let sizes = [header.pixdim[1], header.pixdim[2]].map(|size| f64::from(size).abs() * unit);
+    sizes.iter().all(|size| size.is_finite() && *size > 0.0).then_some(sizes)
 }
 
 impl Plane {

@@ -48,13 +48,15 @@ pub struct Terms {
     pub found: f64,
 }
 
-/// Which points are drawn: a run's seed and step.
+/// Where in a run a loss is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Draw {
-    /// The run's seed.
+    /// The run's seed, from which the points follow.
     pub seed: u64,
-    /// The step.
+    /// The step, likewise.
     pub step: u64,
+    /// How much of [`LossConfig::spread`] is left, 1 at first and 0 from the middle of a run.
+    pub spread: f64,
 }
 
 /// Runs a batch through the network and compares the answers with the truth.
@@ -81,7 +83,7 @@ pub fn loss(
         * capped.unsqueeze(); // [LM, Q]
     let log_shares = log_softmax(similarity, 1);
 
-    let matched = matching::matched(&answers, batch, log_shares.clone(), config);
+    let matched = matching::matched(&answers, batch, log_shares.clone(), config, draw.spread);
     let found = found_share(&matched, &log_shares, batch.asks.len());
     let chosen = indices(matched.iter().map(|&query| query as i64).collect(), device);
     let similarity = -log_shares.gather(1, chosen.clone().unsqueeze_dim(1)).mean();
