@@ -1,8 +1,9 @@
 //! The server over a model that costs nothing, for load tests and for driving it with real clients:
 //! `cargo run --release -p medparse-server --example stub -- --state DIR [--port N] [--delay-ms N] [--slots N]
-//! [--waiting N] [--head-ms N] [--keys A,B] [--open] [--azure] [--empty]`.
+//! [--waiting N] [--head-ms N] [--keys A,B] [--open] [--azure] [--empty] [--grant]`.
 //!
-//! The first line on standard output is the address; with `--azure` the environment for Azure's clients follows.
+//! The first line on standard output is the address; with `--azure` the environment for Azure's clients follows, with
+//! `--grant` a key for everything.
 
 #[path = "../tests/common/stub.rs"]
 mod stub;
@@ -14,7 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use medparse_server::admin::{DeploymentSpec, EndpointSpec, put_deployment, put_endpoint};
+use medparse_server::admin::{
+    DeploymentSpec, EndpointSpec, KeyGrant, grant_key, put_deployment, put_endpoint,
+};
+use medparse_server::store::Scope;
 use medparse_server::{
     Access, AdminError, AppState, Capacity, Certificates, IdentitySource, LogFormat, SecretText,
     Server, ServerConfig, Store, Timeouts, azure, init_log,
@@ -54,6 +58,7 @@ async fn main() -> Result<()> {
     if !arguments.has("empty") {
         make_default(&store)?;
     }
+    let granted = arguments.has("grant").then(|| grant(&store)).transpose()?;
     let certificates =
         arguments.has("azure").then(|| Certificates::local(store.folder(), &[])).transpose()?;
     let loader = Arc::new(stub::StubLoader {
@@ -68,7 +73,7 @@ async fn main() -> Result<()> {
         certificates.as_ref(),
     );
     let server = server.await?;
-    print_address(&server, &state, certificates.as_ref())?;
+    print_address(&server, &state, certificates.as_ref(), granted.as_ref())?;
     let mut terminate = signal(SignalKind::terminate())?;
     server.run(async move { while terminate.recv().await.is_none() {} }).await?;
     Ok(())
@@ -106,11 +111,19 @@ fn make_default(store: &Store) -> Result<(), AdminError> {
     })
 }
 
+/// A key for everything.
+fn grant(store: &Store) -> Result<SecretText, AdminError> {
+    let scopes = [Scope::Score, Scope::Manage, Scope::Metrics].into();
+    let grant = KeyGrant { scopes, label: Some("tests".into()), ..KeyGrant::default() };
+    store.update(|document| grant_key(document, grant)).map(|(_, key)| key)
+}
+
 #[expect(clippy::print_stdout, reason = "whoever started this reads the address")]
 fn print_address(
     server: &Server,
     state: &AppState,
     certificates: Option<&Certificates>,
+    granted: Option<&SecretText>,
 ) -> Result<()> {
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let base = format!("{scheme}://localhost:{}", server.address().port());
@@ -123,6 +136,9 @@ fn print_address(
         for export in azure::exports(&base, state.store(), certificates) {
             text += &format!("export {}={}\n", export.name, export.value.expose());
         }
+    }
+    if let Some(key) = granted {
+        text += &format!("key {}\n", key.expose());
     }
     println!("{text}");
     Ok(())

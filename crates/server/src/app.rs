@@ -11,8 +11,8 @@ use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::errors::ApiError;
 use crate::{
-    AppState, auth, body, health, ids, linger, manage, metrics, mlflow, openapi, score, segment,
-    telemetry, v2,
+    AppState, audit, auth, body, export, health, ids, linger, manage, metrics, mlflow, openapi,
+    page, rates, score, segment, telemetry, v2, view, volume,
 };
 
 /// Every route of the server, ready to be served or to be asked without a socket.
@@ -38,9 +38,15 @@ pub fn app(state: AppState) -> Router {
         .route("/v2/models/{model}/versions/{version}/infer", post(v2::infer))
         .route("/api/v1/segment", post(segment::segment))
         .route("/api/v1/endpoints/{endpoint}/segment", post(segment::segment))
+        .route("/api/v1/server", get(view::server))
+        .route("/api/v1/model", get(view::model))
+        .route("/api/v1/endpoints/{endpoint}/model", get(view::model))
+        .route("/api/v1/volume", post(volume::volume))
+        .route("/api/v1/export", post(export::export))
         .route("/metrics", get(metrics::metrics))
         .route("/identity/token", get(auth::token_route))
         .merge(manage::routes(&state))
+        .merge(page::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         // The size is bounded while the body is read, after decompression.
@@ -55,6 +61,8 @@ pub fn app(state: AppState) -> Router {
                 ApiError::Internal.into_response()
             },
         ))
+        .layer(from_fn_with_state(state.clone(), rates::limit))
+        .layer(from_fn_with_state(state.clone(), audit::guard))
         .layer(from_fn_with_state(state.clone(), telemetry::record))
         .layer(from_fn_with_state(state.clone(), ids::echo))
         .layer(from_fn_with_state(state.clone(), linger::linger))

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use crate::Limits;
 use crate::auth::SecretText;
+use crate::{AuditLog, Limits, Rate};
 
 /// How a server behaves; the defaults suit one machine.
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub struct ServerConfig {
     pub workspace: Workspace,
     /// Whether the local managed-identity source answers.
     pub identity: IdentitySource,
+    /// How often each caller may ask whose key has no rate of its own.
+    pub rate: Option<Rate>,
+    /// Where every request is put on record.
+    pub audit: Option<AuditLog>,
 }
 
 impl Default for ServerConfig {
@@ -36,6 +40,8 @@ impl Default for ServerConfig {
             given_keys: Vec::new(),
             workspace: Workspace::default(),
             identity: IdentitySource::Off,
+            rate: None,
+            audit: None,
         }
     }
 }

@@ -91,7 +91,8 @@ impl Encodings {
         if let Some(encoded) = &*encoding {
             return Ok((encoded.clone(), Origin::Kept));
         }
-        match model.segmenter.encode(picture, fit, cancel) {
+        // Whoever waited here for another's encoding may have been left by its client meanwhile.
+        match cancel.check().and_then(|()| model.segmenter.encode(picture, fit, cancel)) {
             Ok(encoded) => {
                 let encoded = Arc::new(encoded);
                 *encoding = Some(encoded.clone());

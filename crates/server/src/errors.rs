@@ -89,6 +89,8 @@ pub(crate) enum Rejection {
     NotReady,
     /// The body arrived too slowly.
     SlowBody,
+    /// The caller has asked as often as it may.
+    RateUsedUp,
 }
 
 impl ApiError {

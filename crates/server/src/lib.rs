@@ -5,12 +5,13 @@
 //! as a [`ModelLoader`]; it parses no command line.
 //!
 //! # A request on its way
-//! ids → log line → compression → guard of key-less servers → route → key or token → deployment by header or traffic →
+//! ids → log and audit line → audit log writable → rate of the caller → compression → guard of key-less servers → route → key or token → deployment by header or traffic →
 //! body (size, time, memory) → place in the queue or 429 → JSON, base64, picture (4xx names row and column) → slot and
 //! deadline → model → masks at one bit a pixel → streamed reply.
 
 pub mod admin;
 mod app;
+mod audit;
 mod auth;
 pub mod azure;
 mod body;
@@ -18,6 +19,7 @@ mod config;
 mod connection;
 mod encodings;
 mod errors;
+mod export;
 mod health;
 mod ids;
 mod limits;
@@ -28,13 +30,16 @@ mod metrics;
 mod mlflow;
 mod openapi;
 mod packed;
+mod page;
 mod prepare;
 mod queue;
+mod rates;
 mod reply;
 mod routing;
 mod rows;
 mod runtime;
 mod sample;
+mod scan;
 mod score;
 mod scoring;
 mod segment;
@@ -45,20 +50,24 @@ pub mod store;
 mod telemetry;
 mod tls;
 mod v2;
+mod view;
+mod volume;
 
 pub use admin::AdminError;
 pub use app::app;
+pub use audit::{AuditError, AuditLog};
 pub use auth::SecretText;
 pub use config::{Access, Capacity, IdentitySource, ServerConfig, Timeouts, Workspace};
 pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};
+pub use rates::{Rate, RateError};
 pub use sample::{SAMPLE_REQUEST, curl_line};
 pub use segmenter::{
     Answer, CancelToken, CatalogEntry, EncodedPicture, LoadError, ModelCard, ModelLoader,
-    ModelSpec, Probabilities, PromptWarning, Question, SegmentError, Segmenter,
+    ModelSpec, Probabilities, PromptWarning, Question, SegmentError, Segmenter, TargetGroup,
 };
 pub use serve::{ServeError, Server};
 pub use state::{AppState, Readiness};
 pub use store::{Store, StoreError};
 pub use telemetry::{LogFormat, init_log};
-pub use tls::{Certificates, TlsError};
+pub use tls::{Certificates, TlsError, TlsFiles};

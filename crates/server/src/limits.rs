@@ -12,6 +12,8 @@ pub struct Limits {
     pub picture: PictureLimits,
     /// Pixels of one row's masks, all its sentences together; 536,870,912 by default (64 MiB, one bit a pixel).
     pub mask_pixels: u64,
+    /// Bytes of the files of one scan that a page sends to look at; 512 MiB by default.
+    pub volume_bytes: usize,
     /// Bytes of all bodies and waiting pictures together; 1 GiB by default. Whoever comes when it is used up gets 429.
     pub memory_bytes: usize,
     /// Bytes of encoded pictures that are kept for the next question; 1 GiB by default.
@@ -34,6 +36,7 @@ impl Default for Limits {
                 ..PictureLimits::default()
             },
             mask_pixels: 512 << 20,
+            volume_bytes: 512 << 20,
             memory_bytes: 1 << 30,
             encoding_bytes: 1 << 30,
             id_length: 100,

@@ -120,8 +120,8 @@ fn parse<'a>(
         Form::Invocations => Ok((parse_invocations(bytes, limits)?, None)),
         Form::Infer => parse_infer(bytes, limits).map(|infer| (infer.input, infer.id)),
         Form::Query => {
-            let text = std::str::from_utf8(bytes)
-                .map_err(|error| WireError::NotUtf8 { at: error.valid_up_to() })?;
+            let text =
+                std::str::from_utf8(bytes).map_err(|error| WireError::not_utf8(bytes, error))?;
             Ok((parse_score_query(text, limits)?, None))
         }
     }

@@ -99,6 +99,7 @@ pub(crate) fn encode(
     log: &RequestLog,
     cancel: &CancelToken,
 ) -> Result<(Arc<EncodedPicture>, Origin), SegmentError> {
+    cancel.check()?;
     let started = Instant::now();
     let fingerprint = Fingerprint::of(picture);
     log.add(Stage::Decode, started.elapsed());
@@ -106,7 +107,10 @@ pub(crate) fn encode(
     let wanted = Wanted { model: &target.model, picture, fingerprint, fit };
     let encoding = state.encodings().of(wanted, cancel);
     log.add(Stage::Encode, started.elapsed());
-    encoding.inspect(|(_, origin)| state.metrics().count_encoding(*origin))
+    let encoding = encoding.inspect(|(_, origin)| state.metrics().count_encoding(*origin))?;
+    // The picture stays encoded for whoever asks next; this question ends here.
+    cancel.check()?;
+    Ok(encoding)
 }
 
 /// Computation under a deadline.

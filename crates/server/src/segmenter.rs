@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use medparse_imaging::{Mask, Picture};
 use medparse_wire::{Fit, Together};
+use serde::Serialize;
 use thiserror::Error;
 
 /// One loaded model, shared by every request.
@@ -72,6 +73,17 @@ pub struct ModelCard {
     pub fit: Fit,
     /// One paragraph on what the model is for and where it came from.
     pub description: String,
+    /// What the model was trained to find; empty where it does not say.
+    pub targets: Vec<TargetGroup>,
+}
+
+/// What a model was trained to find in one kind of picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TargetGroup {
+    /// The kind of picture, such as `CT-Abdomen`.
+    pub modality: String,
+    /// The targets, as sentences to ask.
+    pub targets: Vec<String>,
 }
 
 /// An encoded picture and the sentences asked of it.
@@ -153,6 +165,14 @@ impl CancelToken {
     /// Whether an early end was asked for.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// An error once an early end was asked for; stands between the stages of a question.
+    ///
+    /// # Errors
+    /// [`SegmentError::Cancelled`].
+    pub fn check(&self) -> Result<(), SegmentError> {
+        if self.is_cancelled() { Err(SegmentError::Cancelled) } else { Ok(()) }
     }
 
     /// A guard that asks for an early end when it is dropped: a client that goes away drops its request.

@@ -1,12 +1,16 @@
 //! Serving: accepting connections, and ending without losing what was accepted.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::response::Response;
 use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -17,21 +21,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tower::{Service, ServiceExt};
 
 use crate::connection::ImpatientWriter;
 use crate::manage::Scheme;
+use crate::telemetry::Peer;
 use crate::{AppState, Certificates, Timeouts, app};
 
 /// Why a server does not run.
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {cause}")]
     Bind {
         /// The address.
         address: SocketAddr,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Requests were still running when the time for the end was up.
     #[error("{0} connections were still busy when the time to finish was up")]
@@ -43,7 +49,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     state: AppState,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificates>,
 }
 
 impl Server {
@@ -56,11 +62,10 @@ impl Server {
         state: AppState,
         certificates: Option<&Certificates>,
     ) -> Result<Self, ServeError> {
-        let failed = |source| ServeError::Bind { address, source };
+        let failed = |cause| ServeError::Bind { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let tls = certificates.map(|certificates| TlsAcceptor::from(certificates.config.clone()));
-        Ok(Self { listener, address, state, tls })
+        Ok(Self { listener, address, state, tls: certificates.cloned() })
     }
 
     /// Where it listens.
@@ -70,15 +75,17 @@ impl Server {
 
     /// Serves until `stop` completes, then finishes what was accepted.
     ///
-    /// The end has three steps. First the server says that it is not ready and that connections close after their
-    /// reply, while it still accepts, so that clients and load balancers turn away by themselves. Then it stops
-    /// listening. Then it waits for the requests that it has.
+    /// The end has four steps. First the server says that it is not ready and that connections close after their
+    /// reply, while it still accepts, so that clients and load balancers turn away by themselves. Then it takes what has
+    /// already connected and stops listening. Then it gives connections that have asked nothing yet a moment to do so,
+    /// for their requests may be on the way. Then it waits for the requests that it has.
     ///
     /// # Errors
     /// [`ServeError::Unfinished`] when requests outlast [`Timeouts::shutdown`].
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { listener, state, tls, .. } = self;
         let follower = tokio::spawn(state.clone().follow());
+        let renewal = tls.clone().map(|certificates| tokio::spawn(certificates.follow()));
         let connections = Connections {
             router: app(state.clone()).layer(Extension(if tls.is_some() {
                 Scheme::Https
@@ -100,16 +107,29 @@ impl Server {
         state.start_draining();
         let drain = state.config().timeouts.drain;
         let _ = timeout(drain, connections.accept(&listener)).await;
+        // Polled once more for each: what the operating system holds for us has connected too.
+        while let Ok(Ok((stream, peer))) = timeout(Duration::ZERO, listener.accept()).await {
+            let Ok(place) = connections.places.clone().try_acquire_owned() else { break };
+            connections.welcome(stream, peer.ip(), place);
+        }
         drop(listener);
         follower.abort();
-        connections.finish().await
+        if let Some(renewal) = renewal {
+            renewal.abort();
+        }
+        connections.settle(drain).await;
+        let outcome = connections.finish().await;
+        if let Some(audit) = state.config().audit.clone() {
+            let _ = tokio::task::spawn_blocking(move || audit.flush()).await;
+        }
+        outcome
     }
 }
 
 struct Connections {
     router: Router,
     timeouts: Timeouts,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificates>,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
 }
@@ -120,7 +140,7 @@ impl Connections {
         loop {
             let Ok(place) = self.places.clone().acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => self.welcome(stream, place),
+                Ok((stream, peer)) => self.welcome(stream, peer.ip(), place),
                 Err(error) => {
                     // Out of file descriptors, or a client that left the queue: neither ends the server.
                     tracing::warn!(%error, "a connection was not accepted");
@@ -130,12 +150,17 @@ impl Connections {
         }
     }
 
-    fn welcome(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    fn welcome(&self, stream: TcpStream, peer: IpAddr, place: OwnedSemaphorePermit) {
         // Replies are written in large pieces; waiting to fill a segment only delays their ends.
         let _ = stream.set_nodelay(true);
         let stream = ImpatientWriter::new(stream, self.timeouts.write_stall);
-        let (tls, head) = (self.tls.clone(), self.timeouts.head);
-        let (router, watcher) = (self.router.clone(), self.graceful.watcher());
+        let tls = self.tls.as_ref().map(|certificates| TlsAcceptor::from(certificates.current()));
+        let head = self.timeouts.head;
+        let watcher = self.graceful.watcher();
+        let router = self.router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            request
+        });
         tokio::spawn(async move {
             let _place = place;
             match tls {
@@ -149,6 +174,16 @@ impl Connections {
         });
     }
 
+    /// Waits until every connection has ended by itself, as one does after a reply that closes it, or the time is up.
+    async fn settle(&self, time: Duration) {
+        let settled = async {
+            while self.graceful.count() > 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = timeout(time, settled).await;
+    }
+
     /// Waits for the connections to end.
     async fn finish(self) -> Result<(), ServeError> {
         let Self { graceful, timeouts, .. } = self;
@@ -160,13 +195,15 @@ impl Connections {
     }
 }
 
-async fn serve_connection<S>(
+async fn serve_connection<S, R>(
     stream: S,
-    router: Router,
+    router: R,
     head: Duration,
     watcher: hyper_util::server::graceful::Watcher,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    R: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    R::Future: Send,
 {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -8,6 +8,7 @@ use crate::encodings::Encodings;
 use crate::errors::ApiError;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::rates::Rates;
 use crate::routing::Turns;
 use crate::runtime::{Runtime, Status};
 use crate::store::{Document, EndpointRecord, Store, StoreError};
@@ -24,6 +25,7 @@ struct Inner {
     queue: Queue,
     encodings: Encodings,
     metrics: Metrics,
+    rates: Rates,
     turns: Turns,
     draining: AtomicBool,
 }
@@ -55,6 +57,7 @@ impl AppState {
             runtime: Arc::new(Runtime::new(loader)),
             encodings: Encodings::new(config.limits.encoding_bytes),
             metrics: Metrics::default(),
+            rates: Rates::new(config.rate),
             turns: Turns::default(),
             draining: AtomicBool::new(false),
             config,
@@ -88,6 +91,10 @@ impl AppState {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.0.rates
     }
 
     pub(crate) fn turns(&self) -> &Turns {

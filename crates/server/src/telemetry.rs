@@ -1,5 +1,7 @@
 //! One line a request: id, route, status, rows, milliseconds by stage. Never a pixel, a prompt, a key or a body.
 
+use std::io::IsTerminal;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -12,10 +14,13 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use jiff::Timestamp;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::AppState;
+use crate::audit::{Entry, is_public};
+use crate::auth::identify;
 use crate::errors::{ApiError, ErrorMark};
 use crate::ids::RequestId;
 use crate::routing::Target;
@@ -145,8 +150,23 @@ pub(crate) async fn record(
     let route =
         request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().as_str().to_owned();
-    let mut line =
-        Line { state, log, route, method, started, status: 499, sent: 0, ending: Ending::Dropped };
+    let audited = state.config().audit.is_some() && !is_public(request.uri().path());
+    let audited = audited.then(|| Audited {
+        who: identify(&state, request.headers()).to_string(),
+        peer: request.extensions().get::<Peer>().map(|peer| peer.0.to_string()),
+        path: request.uri().path().chars().take(200).collect(),
+    });
+    let mut line = Line {
+        state,
+        log,
+        route,
+        method,
+        audited,
+        started,
+        status: 499,
+        sent: 0,
+        ending: Ending::Dropped,
+    };
     let mut response = next.run(request).await;
     line.status = response.status().as_u16();
     if let Some(mark) = response.extensions().get::<ErrorMark>() {
@@ -172,12 +192,24 @@ enum Ending {
     Dropped,
 }
 
+/// The address that a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What only the audit log is told of a request.
+struct Audited {
+    who: String,
+    peer: Option<String>,
+    path: String,
+}
+
 /// The line of a request; written when it is dropped, whichever way the request ends.
 struct Line {
     state: AppState,
     log: RequestLog,
     route: String,
     method: String,
+    audited: Option<Audited>,
     started: Instant,
     status: u16,
     sent: u64,
@@ -219,6 +251,22 @@ impl Drop for Line {
             ending = ?self.ending,
             "request"
         );
+        if let (Some(log), Some(audited)) = (&self.state.config().audit, &self.audited) {
+            log.write(&Entry {
+                time: Timestamp::now().to_string(),
+                id: &facts.id,
+                who: &audited.who,
+                peer: audited.peer.clone(),
+                method: &self.method,
+                path: &audited.path,
+                status: self.status,
+                code: facts.code,
+                endpoint: &facts.endpoint,
+                deployment: &facts.deployment,
+                rows: facts.rows,
+                prompts: facts.prompts,
+            });
+        }
         if !facts.deployment.is_empty() {
             let note = format!(
                 "request {} status {} rows {} in {} ms",
@@ -286,6 +334,8 @@ pub fn init_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // A file gets no colours.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_target(false);
     // A second log in one process is the caller's own, and stays.

@@ -5,7 +5,8 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -14,7 +15,9 @@ use rcgen::{
 use thiserror::Error;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 /// Why there is no certificate.
 #[derive(Debug, Error)]
@@ -37,30 +40,67 @@ pub enum TlsError {
     Unusable(#[from] rustls::Error),
 }
 
-/// The certificates a server shows.
+/// How often an operator's files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// An operator's files, all PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate, and those between it and its authority.
+    pub chain: PathBuf,
+    /// The private key of the certificate.
+    pub key: PathBuf,
+    /// The authorities of which each client must show a certificate; without it no client is asked for one.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The certificates a server shows, and those it wants to see; clones change together.
 #[derive(Debug, Clone)]
 pub struct Certificates {
-    pub(crate) config: Arc<ServerConfig>,
+    current: Arc<RwLock<Arc<ServerConfig>>>,
+    files: Option<TlsFiles>,
     authority: Option<PathBuf>,
 }
 
 impl Certificates {
-    /// An operator's certificate chain and key, both PEM files.
+    /// An operator's files.
     ///
     /// # Errors
-    /// When a file cannot be read or the two do not fit.
-    pub fn from_files(chain: &Path, key: &Path) -> Result<Self, TlsError> {
-        let unreadable = |path: &Path, reason: String| TlsError::File {
-            action: "read",
-            path: path.to_owned(),
-            reason,
-        };
-        let certificates: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let certificates = certificates.map_err(|error| unreadable(chain, error.to_string()))?;
-        let key_der = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| unreadable(key, error.to_string()))?;
-        Ok(Self { config: server_config(certificates, key_der)?, authority: None })
+    /// When a file cannot be read or certificate and key do not fit.
+    pub fn from_files(files: TlsFiles) -> Result<Self, TlsError> {
+        Ok(Self::new(files.read()?, Some(files), None))
+    }
+
+    fn new(config: ServerConfig, files: Option<TlsFiles>, authority: Option<PathBuf>) -> Self {
+        Self { current: Arc::new(RwLock::new(Arc::new(config))), files, authority }
+    }
+
+    /// What the next connection is greeted with.
+    pub(crate) fn current(&self) -> Arc<ServerConfig> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the files again whenever one has changed, for as long as the server runs. Files that cannot be used leave
+    /// the certificates as they were.
+    pub(crate) async fn follow(self) {
+        let Some(files) = self.files.clone() else { return };
+        let mut known = files.stamps();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let found = files.stamps();
+            if found == known {
+                continue;
+            }
+            match files.read() {
+                Ok(config) => {
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) =
+                        Arc::new(config);
+                    tracing::info!("new certificates are in use");
+                }
+                Err(error) => tracing::error!(%error, "the certificates stay as they were"),
+            }
+            known = found;
+        }
     }
 
     /// A certificate for `hosts`, made afresh and signed by a local authority whose files in `folder` are made on the
@@ -85,14 +125,54 @@ impl Certificates {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &issuer)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = server_config(vec![certificate.der().clone()], key)?;
-        Ok(Self { config, authority: Some(certificate_file) })
+        let config = server_config(vec![certificate.der().clone()], key, None)?;
+        Ok(Self::new(config, None, Some(certificate_file)))
     }
 
     /// The certificate of the local authority, for `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE` and `curl --cacert`.
     pub fn authority_file(&self) -> Option<&Path> {
         self.authority.as_deref()
     }
+}
+
+impl TlsFiles {
+    fn read(&self) -> Result<ServerConfig, TlsError> {
+        let key = PrivateKeyDer::from_pem_file(&self.key)
+            .map_err(|error| unreadable(&self.key, error.to_string()))?;
+        let verifier = self.client_ca.as_deref().map(client_verifier).transpose()?;
+        server_config(certificates(&self.chain)?, key, verifier)
+    }
+
+    /// What changes when a file does.
+    fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
+        let files = [Some(&self.chain), Some(&self.key), self.client_ca.as_ref()];
+        let stamp = |path: &PathBuf| {
+            let found = path.metadata().ok()?;
+            Some((found.modified().ok()?, found.len()))
+        };
+        files.into_iter().flatten().map(stamp).collect()
+    }
+}
+
+fn unreadable(path: &Path, reason: String) -> TlsError {
+    TlsError::File { action: "read", path: path.to_owned(), reason }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(path, error.to_string()))
+}
+
+fn client_verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(path)? {
+        roots.add(authority)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| unreadable(path, error.to_string()))
 }
 
 fn is_unspecified(host: &str) -> bool {
@@ -130,12 +210,16 @@ fn write(path: &Path, text: &str) -> Result<(), TlsError> {
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, TlsError> {
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
 }

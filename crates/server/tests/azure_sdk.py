@@ -1,7 +1,8 @@
 """Drives a running server with the unpatched azure-ai-ml and azure-identity, as the deployment notebook does.
 
-Run by tests/azure.rs with the environment that the server prints. Every step changes what the scoring route does, and
-the script checks that it does, with a plain HTTP client beside the SDK.
+Run by tests/azure.rs over a stub, and by the program's own tests over real networks, with the environment that the
+server prints. Every step changes what the scoring route does, and the script checks that it does, with a plain HTTP
+client beside the SDK.
 """
 
 import base64

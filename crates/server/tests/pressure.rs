@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
-use common::{TestServer, picture, score_body};
+use common::{StubLoader, TestServer, picture, score_body};
 use http_body_util::BodyExt;
 use medparse_server::{Access, Capacity, Limits, ServerConfig, Timeouts};
 use serde_json::json;
@@ -76,6 +76,28 @@ async fn a_client_that_goes_away_frees_its_place_and_the_model() {
     waiting.abort();
     eventually("the model is asked to stop", || stub.cancelled.load(SeqCst) == 1).await;
     assert!(started.elapsed() < Duration::from_secs(5), "long before the model would have ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_while_its_picture_is_encoded_is_asked_for_no_more() {
+    let encode_delay = Duration::from_millis(300);
+    let loader = StubLoader { encode_delay, delay: Duration::from_secs(30), ..Default::default() };
+    let server = TestServer::over_model(config(1, 0), loader).await;
+    let stub = server.stub();
+    let router = server.router.clone();
+    let waiting = tokio::spawn(async move { router.oneshot(request(8)).await });
+    eventually("the picture is being encoded", || stub.encodings.load(SeqCst) == 1).await;
+    waiting.abort();
+    let left = Instant::now();
+    let is_empty = |metrics: &[u8]| {
+        std::str::from_utf8(metrics).unwrap().contains("\nmedparse_queue_depth 0\n")
+    };
+    while !is_empty(&server.get("/metrics").await.body) {
+        assert!(left.elapsed() < Duration::from_secs(5), "the place is held for nobody");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(stub.cancelled.load(SeqCst), 0, "the question was not begun");
+    assert_eq!(stub.encodings.load(SeqCst), 1, "what was encoded is kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 use thiserror::Error;
 
+use crate::locate::path_at;
 use crate::{Base64Fault, Column, Kind, Place};
 
 /// A rule of the contract that a request breaks, as a sentence that names the place, what was expected and found.
@@ -9,14 +10,18 @@ use crate::{Base64Fault, Column, Kind, Place};
 #[non_exhaustive]
 pub enum WireError {
     /// The body is not UTF-8.
-    #[error("the body is not UTF-8: byte {at} starts an invalid sequence")]
+    #[error("the body is not UTF-8{}: byte {at} starts an invalid sequence", within(path))]
     NotUtf8 {
+        /// Path of the value that holds it; empty for the body itself.
+        path: String,
         /// Offset of the first wrong byte.
         at: usize,
     },
     /// The body is not JSON, or is nested too deeply.
-    #[error("the body is not valid JSON: {reason}")]
+    #[error("the body is not valid JSON{}: {reason}", within(path))]
     Syntax {
+        /// Path of the value that is wrong; empty for the body itself.
+        path: String,
         /// The parser's reason, with line and column.
         reason: String,
     },
@@ -151,6 +156,22 @@ pub enum WireError {
     },
 }
 
+/// Names the place of a fault that the parser met; a cell of a table by its row.
+fn within(path: &str) -> String {
+    match cell(path) {
+        Some((row, item)) => format!(" in row {row}, item {item} ({path})"),
+        None if path.is_empty() => String::new(),
+        None => format!(" in {path}"),
+    }
+}
+
+/// The row and the position in it of a cell `….data[row][item]`, or of what is inside it.
+fn cell(path: &str) -> Option<(&str, &str)> {
+    let (_, rest) = path.split_once("data[")?;
+    let (row, rest) = rest.split_once("][")?;
+    Some((row, rest.split_once(']')?.0))
+}
+
 fn expected_cell(column: Column) -> &'static str {
     match column {
         Column::Image => "a picture as a base64 string",
@@ -170,9 +191,19 @@ pub enum Fault {
 }
 
 impl WireError {
-    pub(crate) fn syntax(error: &serde_json::Error) -> Self {
+    pub(crate) fn syntax(text: &str, error: &serde_json::Error) -> Self {
+        let line_start: usize =
+            text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        let offset = line_start + error.column().saturating_sub(1);
         // Syntax errors of serde_json are fixed phrases with a position; they never quote the document.
-        Self::Syntax { reason: error.to_string() }
+        Self::Syntax { path: path_at(text, offset), reason: error.to_string() }
+    }
+
+    /// The fault of a body that is not UTF-8.
+    pub fn not_utf8(body: &[u8], error: std::str::Utf8Error) -> Self {
+        let at = error.valid_up_to();
+        let valid = body.get(..at).and_then(|valid| std::str::from_utf8(valid).ok());
+        Self::NotUtf8 { path: path_at(valid.unwrap_or_default(), at), at }
     }
 
     /// A stable code for programs.
@@ -215,6 +246,9 @@ impl WireError {
             | Self::IndexMismatch { path, .. }
             | Self::RowLength { path, .. }
             | Self::UnknownColumn { path, .. } => Some(path),
+            Self::NotUtf8 { path, .. } | Self::Syntax { path, .. } => {
+                Some(path.as_str()).filter(|path| !path.is_empty())
+            }
             Self::MissingCell(place)
             | Self::Cell { place, .. }
             | Self::TextNotUnicode { place }
@@ -222,10 +256,7 @@ impl WireError {
             | Self::EmptySentence { place, .. }
             | Self::TooManyPrompts { place, .. }
             | Self::Base64 { place, .. } => Some(&place.path),
-            Self::NotUtf8 { .. }
-            | Self::Syntax { .. }
-            | Self::TooManyRows { .. }
-            | Self::Tensor { .. } => None,
+            Self::TooManyRows { .. } | Self::Tensor { .. } => None,
         }
     }
 }

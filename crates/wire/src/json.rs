@@ -57,10 +57,9 @@ impl Kind {
 /// Parses a whole body; the text must be UTF-8, with or without a byte order mark.
 pub(crate) fn parse<'de, T: Shape<'de>>(body: &'de [u8]) -> Result<T, WireError> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let text = std::str::from_utf8(body)
-        .map_err(|error| WireError::NotUtf8 { at: error.valid_up_to() })?;
+    let text = std::str::from_utf8(body).map_err(|error| WireError::not_utf8(body, error))?;
     let shaped: Shaped<T> =
-        serde_json::from_str(text).map_err(|error| WireError::syntax(&error))?;
+        serde_json::from_str(text).map_err(|error| WireError::syntax(text, &error))?;
     Ok(shaped.0)
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod image;
 mod json;
 mod limits;
+mod locate;
 mod mlflow;
 mod place;
 mod prompts;

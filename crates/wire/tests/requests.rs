@@ -92,7 +92,13 @@ fn every_refusal_says_what_was_wrong() {
             r#"{"input_data": NaN}"#.into(),
             "InvalidJson",
             Malformed,
-            "the body is not valid JSON: expected value at line 1 column 16",
+            "the body is not valid JSON in input_data: expected value at line 1 column 16",
+        ),
+        (
+            row(r#"["aGk=", "a"], ["aGk=", NaN]"#),
+            "InvalidJson",
+            Malformed,
+            "the body is not valid JSON in row 1, item 1 (input_data.data[1][1]): expected value at line 1 column 94",
         ),
         (
             "{}".into(),
@@ -227,7 +233,10 @@ fn every_refusal_says_what_was_wrong() {
 #[test]
 fn bytes_that_are_not_text_are_refused() {
     let error = parse_score(b"{\"input_data\": \"\xff\"}", &WireLimits::default()).unwrap_err();
-    assert_eq!(error.to_string(), "the body is not UTF-8: byte 16 starts an invalid sequence");
+    assert_eq!(
+        error.to_string(),
+        "the body is not UTF-8 in input_data: byte 16 starts an invalid sequence"
+    );
     let utf16: Vec<u8> = "{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert!(matches!(parse_score(&utf16, &WireLimits::default()), Err(WireError::Syntax { .. })));
 }

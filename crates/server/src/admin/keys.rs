@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::lifetime::add;
 use super::{AdminError, find_endpoint};
+use crate::Rate;
 use crate::auth::{KeySlot, SecretText, endpoint_key, hash_key, new_key, random_bytes};
 use crate::store::{AuthMode, Document, KeyRecord, RetiredKey, Scope, Store};
 
@@ -67,6 +68,8 @@ pub struct KeyGrant {
     pub endpoint: Option<String>,
     /// The only deployment it is good for; of the default endpoint when none is named.
     pub deployment: Option<String>,
+    /// How often it may be used, instead of the server's own rate.
+    pub rate: Option<Rate>,
     /// A note on whose it is.
     pub label: Option<String>,
     /// How long it is valid.
@@ -110,6 +113,7 @@ pub fn grant_key(
         scopes: grant.scopes,
         endpoint,
         deployment: grant.deployment,
+        rate: grant.rate,
         label: grant.label,
         created: now,
         expires: grant.expires_in.map(|lifetime| add(now, lifetime)).transpose()?,

@@ -10,7 +10,7 @@ use crate::store::{AuthMode, Document, EndpointRecord, KeyRecord, Scope};
 use crate::{Access, AppState};
 
 /// What a caller showed.
-enum Shown {
+pub(super) enum Shown {
     Nothing,
     Token(Audience),
     ExpiredToken,
@@ -20,7 +20,7 @@ enum Shown {
     Other(String),
 }
 
-fn shown(
+pub(super) fn shown(
     state: &AppState,
     document: &Document,
     headers: &HeaderMap,

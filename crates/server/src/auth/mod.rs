@@ -1,6 +1,7 @@
 //! Who may call: keys, tokens, and the guard for servers that ask nobody.
 
 mod access;
+mod caller;
 mod guard;
 mod identity;
 mod keys;
@@ -8,6 +9,7 @@ mod secret;
 mod tokens;
 
 pub(crate) use access::{authorize_manage, authorize_metrics, authorize_score};
+pub(crate) use caller::identify;
 pub(crate) use guard::guard_loopback;
 pub(crate) use identity::{identity_header, token_route};
 pub(crate) use keys::{KeySlot, endpoint_key, hash_key, new_key};

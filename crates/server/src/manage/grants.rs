@@ -9,11 +9,11 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::AppState;
 use crate::admin::{KeyGrant, grant_key, parse_lifetime, revoke_key, rotate_key};
 use crate::body::read_object;
 use crate::errors::ApiError;
 use crate::store::{KeyRecord, Scope};
+use crate::{AppState, Rate};
 
 /// `GET /api/v1/keys`: what was granted, without the keys.
 pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
@@ -27,6 +27,7 @@ fn shown(key: &KeyRecord) -> Value {
         "scopes": key.scopes,
         "endpoint": key.endpoint,
         "deployment": key.deployment,
+        "rate": key.rate,
         "label": key.label,
         "created": key.created.to_string(),
         "expires": key.expires.map(|time| time.to_string()),
@@ -40,6 +41,7 @@ struct Grant {
     scopes: BTreeSet<Scope>,
     endpoint: Option<String>,
     deployment: Option<String>,
+    rate: Option<Rate>,
     label: Option<String>,
     expires_in: Option<String>,
 }
@@ -51,8 +53,8 @@ pub(super) async fn grant(
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let asked: Grant = read_object(&state, request).await?;
     let expires_in = asked.expires_in.as_deref().map(parse_lifetime).transpose()?;
-    let Grant { scopes, endpoint, deployment, label, .. } = asked;
-    let grant = KeyGrant { scopes, endpoint, deployment, label, expires_in };
+    let Grant { scopes, endpoint, deployment, rate, label, .. } = asked;
+    let grant = KeyGrant { scopes, endpoint, deployment, rate, label, expires_in };
     let (record, key) = state.change(move |document| grant_key(document, grant)).await?;
     let mut answer = shown(&record);
     answer["key"] = json!(key.expose());

@@ -18,6 +18,7 @@ use axum::routing::{any, delete, get, post};
 
 pub(crate) use base::Scheme;
 pub(crate) use models::model_name;
+pub(crate) use resource::workspace_id;
 
 use crate::AppState;
 use crate::auth::authorize_manage;

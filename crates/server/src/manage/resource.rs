@@ -11,7 +11,7 @@ use crate::store::{DeploymentRecord, EndpointRecord};
 pub(super) const LOCATION: &str = "local";
 
 /// The id of the workspace.
-pub(super) fn workspace_id(state: &AppState) -> String {
+pub(crate) fn workspace_id(state: &AppState) -> String {
     let workspace = &state.config().workspace;
     format!(
         "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.MachineLearningServices/workspaces/{}",

@@ -30,14 +30,14 @@ const SECRET: &str = "secret.key";
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// A file or folder of the state.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {cause}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The state file is damaged.
     #[error("{} is not a state file of this program: {reason}", path.display())]
@@ -147,7 +147,7 @@ impl Store {
                 modified: metadata.modified().ok(),
             })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(StoreError::Io { action: "read", path: self.path(), source }),
+            Err(cause) => Err(StoreError::Io { action: "read", path: self.path(), cause }),
         }
     }
 
@@ -156,7 +156,7 @@ impl Store {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Document::default()),
-            Err(source) => return Err(StoreError::Io { action: "read", path, source }),
+            Err(cause) => return Err(StoreError::Io { action: "read", path, cause }),
         };
         let document: Document = serde_json::from_slice(&text).map_err(|error| {
             StoreError::Damaged { path: path.clone(), reason: error.to_string() }
@@ -169,7 +169,7 @@ impl Store {
 
     fn lock(&self) -> Result<File, StoreError> {
         let path = self.folder.join(LOCK);
-        let error = |source| StoreError::Io { action: "lock", path: path.clone(), source };
+        let error = |cause| StoreError::Io { action: "lock", path: path.clone(), cause };
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -182,9 +182,8 @@ impl Store {
 
     fn write(&self, document: &Document) -> Result<(), StoreError> {
         let path = self.path();
-        let error = |source| StoreError::Io { action: "write", path: path.clone(), source };
-        let mut text =
-            serde_json::to_vec_pretty(document).map_err(|source| error(source.into()))?;
+        let error = |cause| StoreError::Io { action: "write", path: path.clone(), cause };
+        let mut text = serde_json::to_vec_pretty(document).map_err(|cause| error(cause.into()))?;
         text.push(b'\n');
         // tempfile makes files that their owner alone can read.
         let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(error)?;
@@ -204,7 +203,7 @@ fn open_secret(folder: &Path) -> Result<MasterSecret, StoreError> {
     let path = folder.join(SECRET);
     let error = |action| {
         let path = path.clone();
-        move |source| StoreError::Io { action, path, source }
+        move |cause| StoreError::Io { action, path, cause }
     };
     let mut bytes = [0; MasterSecret::LENGTH];
     match File::open(&path) {
@@ -213,7 +212,7 @@ fn open_secret(folder: &Path) -> Result<MasterSecret, StoreError> {
             return Ok(MasterSecret::new(bytes));
         }
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(error("read")(source)),
+        Err(cause) => return Err(error("read")(cause)),
     }
     bytes = crate::auth::random_bytes();
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(error("write"))?;
@@ -234,15 +233,15 @@ fn create_private_folder(folder: &Path) -> Result<(), StoreError> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|source| StoreError::Io { action: "make", path: folder.to_owned(), source })
+        .map_err(|cause| StoreError::Io { action: "make", path: folder.to_owned(), cause })
 }
 
 #[cfg(not(unix))]
 fn create_private_folder(folder: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(folder).map_err(|source| StoreError::Io {
+    fs::create_dir_all(folder).map_err(|cause| StoreError::Io {
         action: "make",
         path: folder.to_owned(),
-        source,
+        cause,
     })
 }
 

@@ -42,9 +42,14 @@ impl TestServer {
             .await
     }
 
-    /// A server with one deployment that is ready.
+    /// A server with one deployment that is ready, and a model that takes so long for a question.
     pub async fn with(config: ServerConfig, delay: Duration) -> Self {
-        let server = Self::empty(config, delay);
+        Self::over_model(config, StubLoader { delay, ..StubLoader::default() }).await
+    }
+
+    /// A server with one deployment that is ready.
+    pub async fn over_model(config: ServerConfig, loader: StubLoader) -> Self {
+        let server = Self::over(tempfile::tempdir().unwrap(), config, loader);
         server
             .state
             .store()
@@ -67,11 +72,12 @@ impl TestServer {
 
     /// A server without endpoints.
     pub fn empty(config: ServerConfig, delay: Duration) -> Self {
-        Self::over(tempfile::tempdir().unwrap(), config, delay)
+        let loader = StubLoader { delay, ..StubLoader::default() };
+        Self::over(tempfile::tempdir().unwrap(), config, loader)
     }
 
-    fn over(folder: TempDir, config: ServerConfig, delay: Duration) -> Self {
-        let loader = Arc::new(StubLoader { delay, ..StubLoader::default() });
+    fn over(folder: TempDir, config: ServerConfig, loader: StubLoader) -> Self {
+        let loader = Arc::new(loader);
         let store = Store::open(folder.path()).unwrap();
         let state = AppState::new(config, store, loader.clone()).unwrap();
         Self { router: app(state.clone()), state, loader, folder }
@@ -79,7 +85,9 @@ impl TestServer {
 
     /// Another server over the same state.
     pub fn restart(self) -> Self {
-        Self::over(self.folder, self.state.config().clone(), self.loader.delay)
+        let StubLoader { delay, encode_delay, .. } = *self.loader;
+        let loader = StubLoader { delay, encode_delay, ..StubLoader::default() };
+        Self::over(self.folder, self.state.config().clone(), loader)
     }
 
     pub async fn wait_ready(&self) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use medparse_imaging::{Mask, Picture};
 use medparse_server::{
     Answer, CancelToken, CatalogEntry, EncodedPicture, LoadError, ModelCard, ModelLoader,
-    ModelSpec, Probabilities, PromptWarning, Question, SegmentError, Segmenter,
+    ModelSpec, Probabilities, PromptWarning, Question, SegmentError, Segmenter, TargetGroup,
 };
 use medparse_wire::{CATEGORIES, Fit};
 
@@ -18,6 +18,7 @@ pub struct Stub {
     card: ModelCard,
     inverted: bool,
     delay: Duration,
+    encode_delay: Duration,
     /// Pictures encoded.
     pub encodings: AtomicUsize,
     /// Questions that were asked to end early.
@@ -26,8 +27,13 @@ pub struct Stub {
     pub answered: AtomicUsize,
 }
 
+fn targets(modality: &str, targets: &[&str]) -> TargetGroup {
+    let targets = targets.iter().map(|&target| target.to_owned()).collect();
+    TargetGroup { modality: modality.to_owned(), targets }
+}
+
 impl Stub {
-    pub fn new(name: &str, delay: Duration) -> Self {
+    pub fn new(name: &str, delay: Duration, encode_delay: Duration) -> Self {
         Self {
             card: ModelCard {
                 name: name.to_owned(),
@@ -35,9 +41,14 @@ impl Stub {
                 precision: "f32".to_owned(),
                 fit: Fit::Stretch,
                 description: "Arithmetic for tests".to_owned(),
+                targets: vec![
+                    targets("Pathology", &["neoplastic cells", "inflammatory cells"]),
+                    targets("CT-Abdomen", &["liver", "spleen"]),
+                ],
             },
             inverted: name == "second",
             delay,
+            encode_delay,
             encodings: AtomicUsize::new(0),
             cancelled: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
@@ -66,6 +77,11 @@ impl Stub {
     }
 }
 
+/// Above one half inside, below outside, and the more so the brighter the green.
+pub fn probability(inside: u8, green: u8) -> u8 {
+    if inside > 0 { 128 + green / 2 } else { green / 4 }
+}
+
 impl Segmenter for Stub {
     fn card(&self) -> &ModelCard {
         &self.card
@@ -89,6 +105,8 @@ impl Segmenter for Stub {
     ) -> Result<EncodedPicture, SegmentError> {
         self.encodings.fetch_add(1, Ordering::SeqCst);
         assert_ne!(fit, Fit::Model);
+        // One stage: it ends when it ends, whoever has gone.
+        std::thread::sleep(self.encode_delay);
         Ok(EncodedPicture { value: Box::new(picture.clone()), bytes: picture.pixels().len() })
     }
 
@@ -113,7 +131,9 @@ impl Segmenter for Stub {
             let mask = self.mask(picture, at);
             let probabilities = match question.probabilities {
                 Probabilities::Include => {
-                    Some(mask.pixels().iter().map(|value| value / 2).collect())
+                    let greens = picture.pixels().chunks_exact(3).map(|rgb| rgb[1]);
+                    let pairs = mask.pixels().iter().zip(greens);
+                    Some(pairs.map(|(&inside, green)| probability(inside, green)).collect())
                 }
                 Probabilities::Omit => None,
             };
@@ -136,6 +156,8 @@ impl Segmenter for Stub {
 pub struct StubLoader {
     /// How long a question takes.
     pub delay: Duration,
+    /// How long a picture takes.
+    pub encode_delay: Duration,
     /// The models loaded, in order.
     pub loaded: Mutex<Vec<Arc<Stub>>>,
 }
@@ -147,7 +169,7 @@ impl ModelLoader for StubLoader {
             "slow" => std::thread::sleep(Duration::from_millis(500)),
             other => return Err(LoadError(format!("there is no model {other:?} on this machine"))),
         }
-        let stub = Arc::new(Stub::new(&spec.model, self.delay));
+        let stub = Arc::new(Stub::new(&spec.model, self.delay, self.encode_delay));
         self.loaded.lock().unwrap().push(stub.clone());
         Ok(stub)
     }

@@ -1,0 +1,173 @@
+//! A scan that a page sends: forms with files, read within the limits of the server.
+
+use axum::Json;
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use medparse_imaging::{Error as ImagingError, Limits, OpenOptions, Volume, decode, open};
+use medparse_wire::ErrorBody;
+use tokio::time::{Instant, timeout_at};
+
+use crate::AppState;
+use crate::auth::authorize_score;
+use crate::errors::ApiError;
+use crate::queue::Charge;
+use crate::routing::find;
+
+/// The name of the parts that hold the files of a scan.
+const FILE: &str = "file";
+
+/// Why a scan is not worked on.
+pub(crate) enum Refusal {
+    /// The request.
+    Api(ApiError),
+    /// The files in it.
+    Scan(ImagingError),
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Api(error) => error.into_response(),
+            Self::Scan(error) => {
+                let body = ErrorBody::new("InvalidScan", without_path(error).to_string());
+                (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+            }
+        }
+    }
+}
+
+/// The folder of the server says nothing to whoever sent the files.
+fn without_path(error: ImagingError) -> ImagingError {
+    match error {
+        ImagingError::InFile { error, .. } => *error,
+        other => other,
+    }
+}
+
+/// What a form held.
+pub(crate) struct Sent {
+    parts: Vec<Part>,
+    limits: Limits,
+    charge: Charge,
+    full: ApiError,
+}
+
+/// A field of the form.
+struct Part {
+    name: String,
+    bytes: Bytes,
+}
+
+/// Reads a form from a caller who may ask the model, within the size, the memory and the time for a body.
+pub(crate) async fn receive(state: &AppState, request: Request) -> Result<Sent, Refusal> {
+    let document = state.document()?;
+    let (name, record) = find(&document, None)?;
+    authorize_score(state, &document, request.headers(), name, record)?;
+    let mut form = Multipart::from_request(request, state)
+        .await
+        .map_err(|error| ApiError::MediaType(error.body_text()))?;
+    let config = state.config();
+    let deadline = Instant::now() + config.timeouts.body;
+    let late = |_| ApiError::BodyTooSlow("its time is up");
+    let mut charge = state.queue().charge();
+    let mut parts = Vec::new();
+    let mut left = config.limits.volume_bytes;
+    while let Some(field) =
+        timeout_at(deadline, form.next_field()).await.map_err(late)?.map_err(broken)?
+    {
+        let name = field.name().unwrap_or_default().to_owned();
+        let collected = collect(state, field, &mut charge, left);
+        let bytes = timeout_at(deadline, collected).await.map_err(late)??;
+        left -= bytes.len();
+        parts.push(Part { name, bytes });
+    }
+    let limits = Limits {
+        max_encoded_bytes: config.limits.volume_bytes as u64,
+        max_decoded_bytes: config.limits.memory_bytes as u64,
+        ..config.limits.picture
+    };
+    Ok(Sent { parts, limits, charge, full: state.queue().memory_full() })
+}
+
+async fn collect(
+    state: &AppState,
+    mut field: Field<'_>,
+    charge: &mut Charge,
+    left: usize,
+) -> Result<Bytes, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = field.chunk().await.map_err(broken)? {
+        if bytes.len() + piece.len() > left {
+            return Err(ApiError::BodyTooLarge { limit: state.config().limits.volume_bytes });
+        }
+        if !charge.grow(piece.len()) {
+            return Err(state.queue().memory_full());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.into())
+}
+
+fn broken(_: MultipartError) -> ApiError {
+    ApiError::BodyBroken("multipart/form-data")
+}
+
+impl Sent {
+    /// Works on the form on a thread that may block, one of as many as decode at once.
+    pub(crate) async fn work<T: Send + 'static>(
+        mut self,
+        state: &AppState,
+        work: impl FnOnce(&mut Self) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let decoder = state.queue().decoder().await?;
+        let worked = tokio::task::spawn_blocking(move || {
+            let _decoder = decoder;
+            work(&mut self)
+        });
+        worked.await.unwrap_or(Err(Refusal::Api(ApiError::Internal)))
+    }
+
+    /// The parts of that name, in their order.
+    pub(crate) fn named(&self, name: &str) -> Vec<Bytes> {
+        let wanted = self.parts.iter().filter(|part| part.name == name);
+        wanted.map(|part| part.bytes.clone()).collect()
+    }
+
+    /// The scan in the files of the form.
+    pub(crate) fn volume(&mut self) -> Result<Volume, Refusal> {
+        let files = self.named(FILE);
+        let volume = match &files[..] {
+            [] => {
+                let sentence = format!("the form holds no part named {FILE:?}");
+                return Err(ApiError::BadRequest(sentence).into());
+            }
+            [file] => decode(file, &self.limits).map_err(Refusal::Scan)?,
+            files => series(files, &self.limits)?,
+        };
+        // The values, and as much again for what is made of them.
+        if !self.charge.grow(volume.voxels().saturating_mul(8)) {
+            return Err(std::mem::replace(&mut self.full, ApiError::Internal).into());
+        }
+        Ok(volume)
+    }
+}
+
+/// A series is read from a folder, which is gone when it has been read.
+fn series(files: &[Bytes], limits: &Limits) -> Result<Volume, Refusal> {
+    let failed = |_| Refusal::Api(ApiError::Internal);
+    let folder = tempfile::tempdir().map_err(failed)?;
+    for (at, file) in files.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("{at:06}.dcm")), file).map_err(failed)?;
+    }
+    let options = OpenOptions { limits: *limits, ..OpenOptions::default() };
+    open(folder.path(), &options).map_err(Refusal::Scan)
+}
