@@ -1,0 +1,89 @@
+//! One part of a run that several machines share.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The `number`th of `of` parts, from 1; printed and read as `3/16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    number: u32,
+    of: u32,
+}
+
+/// The text names no shard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no shard: expected a number from 1 and a count, such as 3/16")]
+pub struct ShardError(String);
+
+impl Shard {
+    /// Everything.
+    pub const WHOLE: Self = Self { number: 1, of: 1 };
+
+    /// Whether an item of this name is in this part.
+    ///
+    /// Names decide, and not positions: files that come or go between two runs move no other file
+    /// from one part to another. (FNV-1a, 64 bits; its upper half, which mixes best.)
+    pub fn holds(self, name: &str) -> bool {
+        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0100_0000_01b3;
+        let hash = name.bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+        (hash >> 32) as u32 % self.of == self.number - 1
+    }
+
+    /// Whether there is one part only.
+    pub fn is_whole(self) -> bool {
+        self.of == 1
+    }
+
+    /// As part of a file's name: `3-of-16`.
+    pub fn file_name(self) -> String {
+        format!("{}-of-{}", self.number, self.of)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = ShardError;
+
+    fn from_str(text: &str) -> Result<Self, ShardError> {
+        let numbers = text.split_once('/');
+        let numbers = numbers.and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match numbers {
+            Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            _ => Err(ShardError(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_in_one_shard_and_shards_are_about_even() {
+        let shards: Vec<Shard> = (1..=16).map(|at| format!("{at}/16").parse().unwrap()).collect();
+        let mut sizes = [0; 16];
+        for item in 0..4000 {
+            let name = format!("day{}/scan_{item:05}", item % 7);
+            let holders: Vec<usize> = (0..16).filter(|at| shards[*at].holds(&name)).collect();
+            assert_eq!(holders.len(), 1, "{name}");
+            sizes[holders[0]] += 1;
+        }
+        assert!(sizes.iter().all(|size| (180..=320).contains(size)), "{sizes:?}");
+        assert!(Shard::WHOLE.holds("anything"));
+    }
+
+    #[test]
+    fn names_go_there_and_back_and_nonsense_is_refused() {
+        assert_eq!("3/16".parse::<Shard>().unwrap().to_string(), "3/16");
+        for text in ["0/4", "5/4", "3", "a/b", "1/0", "-1/2", ""] {
+            let error = text.parse::<Shard>().unwrap_err().to_string();
+            assert!(error.contains("expected a number from 1 and a count"), "{error}");
+        }
+    }
+}
