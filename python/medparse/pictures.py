@@ -1,0 +1,126 @@
+"""Whatever people hold a picture in, as the model takes it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Union, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _medparse
+from ._medparse import Picture, Volume
+
+
+@runtime_checkable
+class PilImage(Protocol):
+    """What is asked of a ``PIL.Image.Image``."""
+
+    mode: str
+
+    def convert(self, mode: str) -> PilImage: ...
+
+
+ImageLike = Union[npt.NDArray[Any], PilImage, "os.PathLike[str]", str, bytes, Volume]
+"""A NumPy array, a PIL image, a path, the bytes of a file, or a volume of one slice.
+
+Arrays are ``[height, width]``, ``[height, width, 3]`` or ``[height, width, 4]`` of uint8, where
+alpha is dropped; or ``[height, width]`` of measured values of any other number type, which become
+grays as ``window`` says.
+"""
+
+# Pixels of these modes are measurements rather than grays.
+_MEASURED_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def picture_of(image: ImageLike, *, window: str = "auto", index: int | None = None,
+               plane: str | None = None) -> Picture:
+    """The picture that the model is shown.
+
+    Of a volume, ``index`` says which slice of ``plane``.
+    """
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, np.ndarray):
+        return _from_array(image, window)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return _from_volume(Volume.decode(bytes(image)), window, index, plane)
+    if isinstance(image, (str, os.PathLike)):
+        return _from_volume(Volume.open(os.fspath(image)), window, index, plane)
+    if isinstance(image, Volume):
+        return _from_volume(image, window, index, plane)
+    if isinstance(image, PilImage):
+        is_measured = image.mode in _MEASURED_MODES
+        return _from_array(np.asarray(image if is_measured else image.convert("RGB")), window)
+    if hasattr(image, "__array__"):
+        return _from_array(np.asarray(image), window)
+    raise TypeError(
+        "expected a NumPy array, a PIL image, a path, bytes or a Volume, "
+        f"found {type(image).__name__}"
+    )
+
+
+def _from_volume(volume: Volume, window: str, index: int | None, plane: str | None) -> Picture:
+    slices, _, _ = volume.plane_shape(plane)
+    if index is None and slices > 1:
+        raise ValueError(
+            f"this is a volume of {slices} slices: ask model.segment_volume, "
+            "or say which slice with index="
+        )
+    return volume.picture(index or 0, plane, window)
+
+
+def _from_array(array: npt.NDArray[Any], window: str) -> Picture:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] in (3, 4):
+        return Picture.from_rgb(np.ascontiguousarray(array[:, :, :3]))
+    if array.dtype == np.uint8 and array.ndim == 2 and window == "auto":
+        return Picture.from_gray(np.ascontiguousarray(array))
+    is_measured = np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array)
+    if array.ndim == 2 and is_measured:
+        values = np.ascontiguousarray(array, dtype=np.float32)
+        return Volume.from_array(values[np.newaxis]).picture(0, "stored", window)
+    raise ValueError(
+        "expected [height, width] numbers or [height, width, 3 or 4] of uint8, "
+        f"found shape {list(array.shape)} of {array.dtype}"
+    )
+
+
+def contiguous_mask(mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """A mask of any number type as booleans: everything but 0 is inside."""
+    array = np.asarray(mask)
+    return np.ascontiguousarray(array if array.dtype == np.bool_ else array != 0)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The square picture that clients of an endpoint send."""
+
+    image: npt.NDArray[np.uint8]
+    """``[side, side, 3]``."""
+    box: tuple[float, float, float, float]
+    """Where the picture lies on the square: x, y, width and height in its pixels."""
+    _placement: _medparse.Placement = field(repr=False)
+    _picture: Picture = field(repr=False)
+
+    def undo(self, mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """A mask of the square, cut and resized back to the picture's own pixels."""
+        return self._placement.undo(contiguous_mask(mask))
+
+    def png(self) -> bytes:
+        """The bytes of a PNG file."""
+        return self._picture.encode_png()
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+
+def prepare(image: ImageLike, side: int = 1024, *, window: str = "auto",
+            index: int | None = None, plane: str | None = None) -> Prepared:
+    """Windows a picture, pads it to a square with black and resizes it, as the documentation's
+    notebooks do before they send it; ``prepared.undo(mask)`` is the way back."""
+    picture = picture_of(image, window=window, index=index, plane=plane)
+    square, placement = _medparse.prepare(picture, side)
+    return Prepared(square.numpy(), placement.bounding_box, placement, square)
