@@ -41,9 +41,16 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Segment(commands::segment::Arguments),
+    Prepare(commands::prepare::Arguments),
+    Recognize(commands::recognize::Arguments),
     #[command(subcommand)]
     Model(commands::model::Command),
+    Targets(commands::targets::Arguments),
+    Evaluate(commands::evaluate::Arguments),
+    Train(commands::train::Arguments),
+    Bench(commands::bench::Arguments),
     Serve(commands::serve::Arguments),
+    Ui(commands::ui::Arguments),
     #[command(subcommand)]
     Endpoint(commands::endpoint::Command),
     #[command(subcommand)]
@@ -61,8 +68,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Segment(arguments) => commands::segment::run(&arguments),
+        Command::Recognize(arguments) => commands::recognize::run(&arguments),
+        Command::Prepare(arguments) => commands::prepare::run(&arguments),
         Command::Model(command) => commands::model::run(&command),
+        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+        Command::Targets(arguments) => commands::targets::run(&arguments),
+        Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Ui(arguments) => commands::ui::run(&arguments),
         Command::Endpoint(command) => commands::endpoint::run(&command),
         Command::Keys(command) => commands::keys::run(&command),
         Command::Completions { shell } => {

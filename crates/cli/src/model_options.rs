@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use medparse::card::Description;
 use medparse::device::Processor;
+use medparse::load::describe;
 use medparse::preprocess::Fit;
-use medparse::{LoadOptions, Model, ModelSource, Provenance};
+use medparse::{LoadOptions, Model, ModelSource, Precision, Provenance};
+use medparse_weights::Checkpoint;
 
 use crate::output::complain;
 use crate::progress::Loading;
@@ -38,23 +41,63 @@ pub struct LoadingOptions {
     /// What computes: cpu.
     #[arg(long, default_value_t, env = "MEDPARSE_DEVICE", value_name = "DEVICE")]
     device: Processor,
+    /// How exactly cpu computes: f32, as the reference; bf16; int8. As the file's weights are packed
+    /// by default, or else in f32.
+    #[arg(long, env = "MEDPARSE_PRECISION", value_name = "PRECISION")]
+    precision: Option<Precision>,
     /// Threads to compute with; all cores by default.
     #[arg(long, env = "MEDPARSE_THREADS", value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
 }
 
+/// How pictures become squares.
 #[derive(Clone, Copy, ValueEnum)]
-enum FitArgument {
+pub enum FitArgument {
     /// Width and height are scaled each by itself, as the reference does.
     Stretch,
     /// The picture is padded to a square with black first.
     Pad,
 }
 
+impl From<FitArgument> for Fit {
+    fn from(fit: FitArgument) -> Self {
+        match fit {
+            FitArgument::Stretch => Self::Stretch,
+            FitArgument::Pad => Self::Pad,
+        }
+    }
+}
+
 impl ModelOptions {
+    /// What tells the model from another of the same name: of a file, its place, length and time of writing.
+    pub fn identity(&self) -> String {
+        let file = match &self.model {
+            ModelSource::File(path) => {
+                let place = path.canonicalize().unwrap_or_else(|_| path.clone());
+                let facts = std::fs::metadata(path).ok();
+                facts.map(|facts| format!("{place:?} {} {:?}", facts.len(), facts.modified().ok()))
+            }
+            _ => None,
+        };
+        format!("{} {file:?}", self.model)
+    }
+
     /// What computes.
     pub fn device(&self) -> Processor {
         self.loading.device
+    }
+
+    /// What the model says of itself, without loading the weights of a file.
+    pub fn description(&self) -> Result<Description> {
+        let ModelSource::File(path) = &self.model else {
+            let model = self.load()?;
+            return Ok(Description {
+                network: model.network().clone(),
+                card: model.card().clone(),
+            });
+        };
+        let checkpoint = Checkpoint::open(path)?;
+        Ok(describe(&checkpoint, None, &self.loading.load_options())?.description)
     }
 
     /// Loads the model, with a progress line, and warns where its masks mean nothing.
@@ -81,11 +124,9 @@ impl LoadingOptions {
         LoadOptions {
             config: self.config.clone(),
             image_size: self.image_size,
-            fit: self.fit.map(|fit| match fit {
-                FitArgument::Stretch => Fit::Stretch,
-                FitArgument::Pad => Fit::Pad,
-            }),
+            fit: self.fit.map(Fit::from),
             processor: self.device,
+            precision: self.precision,
             hub: None,
         }
     }

@@ -24,17 +24,60 @@ fn still_spinner(message: impl Into<String>) -> ProgressBar {
     bar
 }
 
+/// A bar over the `count` parts of one input, such as slices, under the bar over the inputs.
+pub fn parts(pictures: &Pictures, name: &str, count: usize) -> ProgressBar {
+    let template = format!("{{spinner}} {{bar:30}} {name} {{pos}}/{{len}} {{elapsed}}{{left}}");
+    let bar = ProgressBar::new(count as u64).with_style(with_time_left(&template));
+    let bar = pictures.lines.add(bar);
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// A bar over pictures, and the lines under it.
+pub struct Pictures {
+    /// The bar itself.
+    pub bar: ProgressBar,
+    lines: MultiProgress,
+}
+
+impl Pictures {
+    /// A bar over `count` pictures.
+    pub fn new(count: usize) -> Self {
+        let lines = MultiProgress::new();
+        let bar = lines.add(ProgressBar::new(count as u64).with_style(with_time_left(PICTURES)));
+        bar.enable_steady_tick(TICK);
+        Self { bar, lines }
+    }
+
+    /// Takes the lines away while something else is written.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.lines.suspend(write)
+    }
+}
+
 /// A bar over `count` pictures.
 pub fn pictures(count: usize) -> ProgressBar {
-    let template = "{spinner} {bar:30} {pos}/{len} {wide_msg} {elapsed}{left}";
-    let style = style(template).with_key("left", |state: &ProgressState, out: &mut dyn Write| {
-        // Before the first picture is done nobody knows.
+    let bar = ProgressBar::new(count as u64).with_style(with_time_left(PICTURES));
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+const PICTURES: &str = "{spinner} {bar:30} {pos}/{len} {wide_msg} {elapsed}{left}";
+
+fn with_time_left(template: &str) -> ProgressStyle {
+    style(template).with_key("left", |state: &ProgressState, out: &mut dyn Write| {
+        // Before the first one is done nobody knows.
         if state.pos() > 0 {
             let _ = write!(out, ", {} left", HumanDuration(state.eta()));
         }
-    });
-    let bar = ProgressBar::new(count as u64).with_style(style);
-    bar.enable_steady_tick(TICK);
+    })
+}
+
+/// A bar over the steps of a training, of which `made` are made already.
+pub fn steps(made: u64, count: u64) -> ProgressBar {
+    let bar = pictures(count as usize);
+    bar.set_position(made);
+    bar.reset_eta();
     bar
 }
 

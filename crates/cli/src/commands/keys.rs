@@ -11,7 +11,7 @@ use medparse_server::admin::{
     KeyGrant, WhichKey, endpoint_keys, grant_key, regenerate_key, revoke_key, rotate_key,
 };
 use medparse_server::store::{AuthMode, Document, Scope};
-use medparse_server::{AdminError, SecretText, Store};
+use medparse_server::{AdminError, Rate, SecretText, Store};
 
 use crate::lifetimes::lifetime;
 use crate::output::{complain, say, say_json};
@@ -55,6 +55,9 @@ pub struct Create {
     /// How long it is valid, as in 90d; for ever by default.
     #[arg(long, value_parser = lifetime, value_name = "TIME")]
     expires: Option<SignedDuration>,
+    /// How often it may be used, as in 10/s, instead of the server's own rate.
+    #[arg(long, value_name = "RATE")]
+    rate: Option<Rate>,
     /// A note on whose it is.
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
@@ -167,6 +170,7 @@ fn grant(create: &Create) -> Result<()> {
         scopes: create.scope.iter().copied().map(Scope::from).collect(),
         endpoint: create.endpoint.clone(),
         deployment: create.deployment.clone(),
+        rate: create.rate,
         label: create.label.clone(),
         expires_in: create.expires,
     };

@@ -1,7 +1,14 @@
 //! One file per verb.
 
+pub mod bench;
 pub mod endpoint;
+pub mod evaluate;
 pub mod keys;
 pub mod model;
+pub mod prepare;
+pub mod recognize;
 pub mod segment;
 pub mod serve;
+pub mod targets;
+pub mod train;
+pub mod ui;

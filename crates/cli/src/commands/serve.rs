@@ -4,7 +4,8 @@ mod announcement;
 mod capacity;
 mod first_start;
 mod keys;
-mod signals;
+mod security;
+pub(super) mod signals;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use announcement::Announcement;
 use capacity::CapacityOptions;
 use first_start::Fresh;
 use keys::given_keys;
+use security::SecurityOptions;
 
 /// Answer over HTTP as an online endpoint of MedImageParse in Azure does.
 ///
@@ -68,12 +70,8 @@ pub struct Arguments {
     /// Where --azure writes the file for `MLClient.from_config`.
     #[arg(long, requires = "azure", default_value = "config.json", value_name = "FILE")]
     azure_config: PathBuf,
-    /// Certificate chain (PEM), to speak HTTPS; with --azure one is made where none is given.
-    #[arg(long, requires = "tls_key", env = "MEDPARSE_TLS_CERTIFICATE", value_name = "FILE")]
-    tls_certificate: Option<PathBuf>,
-    /// Private key of the certificate (PEM).
-    #[arg(long, requires = "tls_certificate", env = "MEDPARSE_TLS_KEY", value_name = "FILE")]
-    tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    security: SecurityOptions,
     /// How log lines look.
     #[arg(long, default_value = "text", env = "MEDPARSE_LOG", value_name = "FORMAT")]
     log: LogArgument,
@@ -118,6 +116,11 @@ fn public_url(text: &str) -> Result<String, String> {
 
 /// Runs the verb until a signal ends it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    run_and(arguments, |_| ())
+}
+
+/// As [`run`]; `listening` is told the address of the page once it can be opened.
+pub fn run_and(arguments: &Arguments, listening: impl FnOnce(&str)) -> Result<ExitCode> {
     init_log(match arguments.log {
         LogArgument::Text => LogFormat::Text,
         LogArgument::Json => LogFormat::Json,
@@ -146,6 +149,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         } else {
             write_all(announcement.text().as_bytes())?;
         }
+        listening(&announcement.page());
         server.run(signals::stop()?).await?;
         anyhow::Ok(())
     });
@@ -174,19 +178,21 @@ fn config(arguments: &Arguments) -> Result<ServerConfig> {
         timeouts: arguments.capacity.timeouts(),
         public_url: arguments.public_url.clone(),
         given_keys,
+        rate: arguments.security.rate(),
+        audit: arguments.security.audit()?,
         ..ServerConfig::default()
     })
 }
 
 fn certificates(arguments: &Arguments, store: &Store) -> Result<Option<Certificates>> {
-    Ok(match (&arguments.tls_certificate, &arguments.tls_key) {
-        (Some(chain), Some(key)) => Some(Certificates::from_files(chain, key)?),
-        _ if arguments.azure => {
+    Ok(match arguments.security.tls_files() {
+        Some(files) => Some(Certificates::from_files(files)?),
+        None if arguments.azure => {
             let hosts = [Some(arguments.host.to_string()), public_host(arguments)];
             let hosts: Vec<_> = hosts.into_iter().flatten().collect();
             Some(Certificates::local(store.folder(), &hosts)?)
         }
-        _ => None,
+        None => None,
     })
 }
 

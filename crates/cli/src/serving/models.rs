@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use medparse::device::Processor;
 use medparse::sources::installed::installed;
-use medparse::{LoadOptions, Model, ModelSource, Provenance};
+use medparse::{LoadOptions, Model, ModelSource, Precision, Provenance};
 use medparse_server::{CatalogEntry, LoadError, ModelLoader, ModelSpec, Segmenter};
 
 use super::segmenter::ModelSegmenter;
@@ -27,9 +27,12 @@ struct NamedModel {
 }
 
 impl Models {
-    /// The models of a command line. `options` say how the first of them is loaded; every model is
-    /// computed by the same processor.
-    pub fn new(sources: Vec<ModelSource>, options: LoadOptions) -> Self {
+    /// The models of a command line, or the bundled one. `options` say how the first of them is
+    /// loaded; every model is computed by the same processor.
+    pub fn new(mut sources: Vec<ModelSource>, options: LoadOptions) -> Self {
+        if sources.is_empty() {
+            sources.push(ModelSource::Bundled);
+        }
         let processor = options.processor;
         let others = LoadOptions { processor, ..LoadOptions::default() };
         let options = std::iter::once(options).chain(std::iter::repeat(others));
@@ -67,12 +70,11 @@ impl Models {
 
 impl ModelLoader for Models {
     fn load(&self, spec: &ModelSpec) -> Result<Arc<dyn Segmenter>, LoadError> {
-        if let Some(precision) = spec.precision.as_deref().filter(|&name| name != "f32") {
-            return Err(LoadError(format!(
-                "this medparse computes in f32 only; the deployment asks for {precision}"
-            )));
+        let (source, mut options) = self.find(&spec.model)?;
+        if let Some(precision) = &spec.precision {
+            let parsed = precision.parse::<Precision>();
+            options.precision = Some(parsed.map_err(|error| LoadError(error.to_string()))?);
         }
-        let (source, options) = self.find(&spec.model)?;
         let model = Model::load(&source, &options, &mut |_| ())
             .map_err(|error| LoadError(error.to_string()))?;
         let segmenter = ModelSegmenter::new(model, spec.threads)
@@ -161,7 +163,7 @@ mod tests {
         let refusal =
             |spec: ModelSpec| models.load(&spec).err().map(|error| error.to_string()).unwrap();
         assert!(refusal(spec("absent", None)).starts_with("there is no model \"absent\""));
-        assert!(refusal(spec("bundled", Some("int8"))).contains("in f32 only"));
+        assert!(refusal(spec("bundled", Some("fp4"))).contains("unknown precision \"fp4\""));
         assert!(refusal(spec("hub:nonsense", None)).starts_with("hub:nonsense: "));
     }
 }

@@ -12,7 +12,7 @@ use medparse::{
 use medparse_imaging::Picture;
 use medparse_server::{
     Answer, CancelToken, EncodedPicture, ModelCard, Probabilities, PromptWarning, Question,
-    SegmentError, Segmenter,
+    SegmentError, Segmenter, TargetGroup,
 };
 use medparse_wire::{Fit, Together};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
@@ -21,8 +21,6 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 pub struct ModelSegmenter {
     model: Model,
     card: ModelCard,
-    /// The targets of the model's card in lower case; empty where it names none.
-    targets: Vec<String>,
     /// Threads of its own, where a deployment asks for a number of them.
     threads: Option<ThreadPool>,
 }
@@ -38,16 +36,15 @@ impl ModelSegmenter {
         let card = ModelCard {
             name: model.card().name.clone(),
             version: "1".to_owned(),
-            precision: "f32".to_owned(),
+            precision: model.precision().to_string(),
             description: description(&model),
+            targets: targets(&model),
             fit: match model.fit() {
                 ModelFit::Stretch => Fit::Stretch,
                 ModelFit::Pad => Fit::Pad,
             },
         };
-        let targets =
-            model.card().targets.iter().map(|known| known.target.to_lowercase()).collect();
-        Ok(Self { model, card, targets, threads })
+        Ok(Self { model, card, threads })
     }
 
     /// Where the weights come from.
@@ -73,6 +70,23 @@ fn description(model: &Model) -> String {
     [card.summary.as_str(), warning].join(" ").trim().to_owned()
 }
 
+/// What the model says it was trained to find, by kind of picture.
+fn targets(model: &Model) -> Vec<TargetGroup> {
+    let mut groups: Vec<TargetGroup> = Vec::new();
+    for known in &model.card().targets {
+        let modality = match known.site.as_str() {
+            "" => known.modality.clone(),
+            site => format!("{}, {site}", known.modality),
+        };
+        let target = known.target.clone();
+        match groups.iter_mut().find(|group| group.modality == modality) {
+            Some(group) => group.targets.push(target),
+            None => groups.push(TargetGroup { modality, targets: vec![target] }),
+        }
+    }
+    groups
+}
+
 impl Segmenter for ModelSegmenter {
     fn card(&self) -> &ModelCard {
         &self.card
@@ -87,8 +101,8 @@ impl Segmenter for ModelSegmenter {
                     format!("longer than {CONTEXT_LENGTH} tokens and cut as the reference cuts it");
                 warnings.push(PromptWarning { prompt, code: "TextTruncated", message });
             }
-            if is_outside(text, &self.targets) {
-                let message = "names nothing that the model was trained to find".to_owned();
+            if let Some(outside) = self.model.card().outside(text) {
+                let message = outside.to_string();
                 warnings.push(PromptWarning { prompt, code: "TextOutsideTargets", message });
             }
         }
@@ -188,7 +202,7 @@ fn answer_of(segmentation: Segmentation, probabilities: Probabilities) -> Answer
         mask: segmentation.mask,
         category: segmentation.category.name(),
         similarity: segmentation.similarity,
-        presence: None,
+        presence: segmentation.presence.map(|presence| presence as f32),
         truncated: segmentation.truncated,
         probabilities,
     }
@@ -198,12 +212,6 @@ fn answer_of(segmentation: Segmentation, probabilities: Probabilities) -> Answer
 fn bytes_of(probabilities: &[f32]) -> Vec<u8> {
     // The conversion saturates, and NaN becomes 0.
     probabilities.iter().map(|probability| (probability * 255.0).round() as u8).collect()
-}
-
-/// Whether a sentence speaks of none of the targets, where there are any.
-fn is_outside(text: &str, targets: &[String]) -> bool {
-    let text = text.to_lowercase();
-    !targets.is_empty() && !targets.iter().any(|target| text.contains(target.as_str()))
 }
 
 fn refused(error: medparse::SegmentError) -> SegmentError {
@@ -217,9 +225,12 @@ mod tests {
 
     use super::*;
 
+    /// A network that marks something for any phrase.
+    const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/tiny/tiny.pt");
+
     fn segmenter(threads: Option<usize>) -> ModelSegmenter {
         let options = LoadOptions { image_size: Some(64), ..LoadOptions::default() };
-        let model = Model::load(&ModelSource::Bundled, &options, &mut |_| ()).unwrap();
+        let model = Model::load(&ModelSource::File(TINY.into()), &options, &mut |_| ()).unwrap();
         ModelSegmenter::new(model, threads).unwrap()
     }
 
@@ -299,9 +310,5 @@ mod tests {
         assert_eq!(warnings.len(), 1);
         assert_eq!((warnings[0].prompt, warnings[0].code), (1, "TextTruncated"));
         assert!(segmenter.card().description.contains("masks mean nothing"));
-        let targets = ["optic disc".to_owned()];
-        assert!(!is_outside("Optic Disc in retinal fundus", &targets));
-        assert!(is_outside("liver", &targets));
-        assert!(!is_outside("liver", &[]));
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use medparse_server::SecretText;
 use medparse_server::store::{KeyRecord, Scope};
+use medparse_server::{Rate, SecretText};
 use serde::Serialize;
 
 /// A granted key, without its hash.
@@ -14,6 +14,7 @@ pub struct KeyView {
     scopes: BTreeSet<Scope>,
     endpoint: Option<String>,
     deployment: Option<String>,
+    rate: Option<Rate>,
     label: Option<String>,
     created: Timestamp,
     expires: Option<Timestamp>,
@@ -45,6 +46,7 @@ impl KeyView {
             scopes: record.scopes.clone(),
             endpoint: record.endpoint.clone(),
             deployment: record.deployment.clone(),
+            rate: record.rate,
             label: record.label.clone(),
             created: record.created,
             expires: record.expires,
@@ -63,6 +65,7 @@ impl KeyView {
             Some(expires) => format!("until {expires:.0}"),
             None => "does not expire".to_owned(),
         });
+        parts.extend(self.rate.map(|rate| format!("at most {rate}")));
         parts.extend(self.label.clone());
         parts.join("  ")
     }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use medparse_imaging::Format;
 
 /// Endings that are taken for pictures inside a folder; a file that is named is taken as it is.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "dcm", "nii", "nrrd"];
 
 /// A picture, and where its results go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,10 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<Input>> {
     for path in paths {
         let kind =
             std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-        if kind.is_dir() {
+        if kind.is_dir() && holds_series(path)? {
+            let name = path.canonicalize().unwrap_or_else(|_| path.clone());
+            inputs.push(Input { path: path.clone(), name: stem(&name).into() });
+        } else if kind.is_dir() {
             let before = inputs.len();
             search(path, Path::new(""), &mut inputs)?;
             if inputs.len() == before {
@@ -30,7 +34,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<Input>> {
                 bail!("{} holds no pictures; expected files ending in .{endings}", path.display());
             }
         } else {
-            inputs.push(Input { path: path.clone(), name: super::stem(path).into() });
+            inputs.push(Input { path: path.clone(), name: stem(path).into() });
         }
     }
     Ok(inputs)
@@ -48,13 +52,54 @@ fn search(folder: &Path, below: &Path, inputs: &mut Vec<Input>) -> Result<()> {
         if kind.is_dir() {
             search(&path, &below.join(entry.file_name()), inputs)?;
         } else if is_picture(&path) {
-            inputs.push(Input { name: below.join(super::stem(&path)), path });
+            inputs.push(Input { name: below.join(stem(&path)), path });
         }
     }
     Ok(())
 }
 
+/// Whether a folder's own files are DICOM, and so slices of one volume rather than pictures.
+fn holds_series(folder: &Path) -> Result<bool> {
+    let reading = || format!("cannot read {}", folder.display());
+    let mut slices = 0;
+    for entry in std::fs::read_dir(folder).with_context(reading)? {
+        let entry = entry.with_context(reading)?;
+        if entry.file_type().with_context(reading)?.is_file() && is_dicom(&entry.path()) {
+            slices += 1;
+        }
+        if slices > 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a file bears DICOM's mark.
+fn is_dicom(path: &Path) -> bool {
+    use std::io::Read;
+    let mut head = [0; 132];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && Format::sniff(&head) == Some(Format::Dicom)
+}
+
+/// The name of a file without its folder and ending, for people.
+pub fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let compressed =
+        name.len().checked_sub(".nii.gz".len()).and_then(|at| name.split_at_checked(at));
+    match compressed {
+        Some((stem, ending)) if ending.eq_ignore_ascii_case(".nii.gz") => stem.to_owned(),
+        _ => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    }
+}
+
 fn is_picture(path: &Path) -> bool {
+    if path
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().to_lowercase().ends_with(".nii.gz"))
+    {
+        return true;
+    }
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     ENDINGS.contains(&ending.as_str())
 }

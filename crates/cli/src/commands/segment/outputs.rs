@@ -4,14 +4,22 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use medparse::{Prompt, Segmentation};
-use medparse_imaging::{Layer, OverlayStyle, Picture, overlay, write_atomic};
+use medparse::Prompt;
+use medparse_imaging::write::OutputFormat;
+use medparse_imaging::{
+    Layer, Mask, OverlayStyle, Picture, discard_unfinished, overlay, write_atomic,
+};
 
 use super::inputs::Input;
-use super::report::PictureReport;
 
 /// Longest part of a phrase that goes into a file's name, in characters.
 const LONGEST_PHRASE: usize = 60;
+
+/// The ending of a picture with its masks drawn in.
+const OVERLAY: &str = ".overlay.png";
+
+/// The ending of the numbers.
+const REPORT: &str = ".json";
 
 /// The output folder, and the names of the masks in it.
 pub struct Outputs {
@@ -42,42 +50,76 @@ impl Outputs {
         Ok(Self { folder: folder.into(), phrases: names_of(prompts) })
     }
 
-    /// Writes one mask per answer and tells where.
-    pub fn write_masks(&self, input: &Input, answers: &[Segmentation]) -> Result<Vec<PathBuf>> {
-        let mut paths = Vec::with_capacity(answers.len());
-        for (answer, phrase) in answers.iter().zip(&self.phrases) {
-            let path = self.place(input, &format!("__{phrase}.png"))?;
-            answer.mask.save_png(&path)?;
-            paths.push(path);
-        }
-        Ok(paths)
+    /// Writes one mask per phrase, in their order, and tells where.
+    pub fn write_masks(&self, input: &Input, masks: &[Mask]) -> Result<Vec<PathBuf>> {
+        masks.iter().enumerate().map(|(index, mask)| self.write_mask(input, index, mask)).collect()
     }
 
-    /// Draws the answers over the picture and tells where.
+    /// Writes the mask of a phrase and tells where.
+    pub fn write_mask(&self, input: &Input, phrase: usize, mask: &Mask) -> Result<PathBuf> {
+        let path = self.place(input, &format!("__{}.png", self.phrases[phrase]))?;
+        mask.save_png(&path)?;
+        Ok(path)
+    }
+
+    /// Writes the numbers of a phrase's single objects, a PNG already, and tells where.
+    pub fn write_labels(&self, input: &Input, phrase: usize, png: &[u8]) -> Result<PathBuf> {
+        let path = self.place(input, &format!("__{}.instances.png", self.phrases[phrase]))?;
+        write_atomic(&path, png)?;
+        Ok(path)
+    }
+
+    /// Draws masks over the picture and tells where.
     pub fn write_overlay(
         &self,
         input: &Input,
         picture: &Picture,
-        answers: &[Segmentation],
+        layers: &[Layer<'_>],
     ) -> Result<PathBuf> {
-        let layers: Vec<Layer> = answers
-            .iter()
-            .map(|answer| {
-                let layer = Layer::new(&answer.prompt, &answer.mask);
-                match answer.mean_probability {
-                    Some(p) => layer.with_note(format!("{} · p {p:.2}", answer.category)),
-                    None => layer,
-                }
-            })
-            .collect();
-        let path = self.place(input, ".overlay.png")?;
-        overlay(picture, &layers, &OverlayStyle::default())?.save_png(&path)?;
+        self.write_sheet(input, &overlay(picture, layers, &OverlayStyle::default())?)
+    }
+
+    /// Writes a picture with masks drawn in and tells where.
+    pub fn write_sheet(&self, input: &Input, sheet: &Picture) -> Result<PathBuf> {
+        let path = self.place(input, OVERLAY)?;
+        sheet.save_png(&path)?;
+        Ok(path)
+    }
+
+    /// Where what is done of an input is kept until its results are written.
+    pub fn partial(&self, input: &Input) -> Result<PathBuf> {
+        self.place(input, ".partial")
+    }
+
+    /// Takes away what a run that was killed while it wrote this input's results left behind.
+    ///
+    /// To be called by who holds the input's journal: nobody else writes these results then.
+    pub fn discard_unfinished(&self, input: &Input) {
+        let masks = self.phrases.iter().map(|phrase| format!("__{phrase}.png"));
+        let formats = OutputFormat::ALL.iter().map(|format| format.ending().to_owned());
+        let others = [OVERLAY, REPORT].map(str::to_owned);
+        for ending in masks.chain(formats).chain(others) {
+            if let Ok(path) = self.place(input, &ending) {
+                discard_unfinished(&path);
+            }
+        }
+    }
+
+    /// Writes findings in one format and tells where.
+    pub fn write_format(
+        &self,
+        input: &Input,
+        format: OutputFormat,
+        bytes: &[u8],
+    ) -> Result<PathBuf> {
+        let path = self.place(input, format.ending())?;
+        write_atomic(&path, bytes)?;
         Ok(path)
     }
 
     /// Writes the numbers.
-    pub fn write_report(&self, input: &Input, report: &PictureReport) -> Result<()> {
-        let path = self.place(input, ".json")?;
+    pub fn write_report(&self, input: &Input, report: &impl serde::Serialize) -> Result<()> {
+        let path = self.place(input, REPORT)?;
         let mut text = serde_json::to_vec_pretty(report)?;
         text.push(b'\n');
         write_atomic(&path, &text)?;
@@ -98,7 +140,7 @@ impl Outputs {
 }
 
 /// Phrases as parts of file names, in the field's manner: `+` for blanks.
-fn names_of(prompts: &[Prompt]) -> Vec<String> {
+pub fn names_of(prompts: &[Prompt]) -> Vec<String> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let names = prompts.iter().map(|prompt| {
         let name: String = prompt

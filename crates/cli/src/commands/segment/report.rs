@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use medparse::{Interaction, Segmentation};
-use medparse_imaging::{BoundingBox, Picture, grouped};
+use medparse_imaging::{BoundingBox, Mask, grouped};
 use serde::Serialize;
 
 /// How the answers were made; the same for all pictures of a run.
@@ -20,17 +20,23 @@ pub struct Settings {
     pub interaction: Interaction,
     /// A pixel is in the mask where its probability is greater.
     pub threshold: f32,
+    /// A mask is empty where the object's presence is less probable; null where that was not asked.
+    pub presence_threshold: Option<f32>,
 }
 
 /// What a report is made of.
 pub struct Parts<'a> {
     pub image: &'a Path,
-    pub picture: &'a Picture,
+    /// mm along a row and down a column, where the file says so.
+    pub spacing: Option<[f64; 2]>,
     pub settings: &'a Settings,
     pub seconds: f64,
     pub answers: &'a [Segmentation],
-    pub masks: &'a [PathBuf],
+    /// On the file's own pixels.
+    pub masks: &'a [Mask],
+    pub paths: &'a [PathBuf],
     pub overlay: Option<PathBuf>,
+    pub files: Vec<PathBuf>,
     pub warnings: Vec<String>,
 }
 
@@ -40,12 +46,16 @@ pub struct PictureReport {
     image: PathBuf,
     width: u32,
     height: u32,
+    /// mm between columns and rows; null where the file does not say.
+    spacing_mm: Option<[f64; 2]>,
     #[serde(flatten)]
     settings: Settings,
     seconds: f64,
     answers: Vec<AnswerReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     overlay: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<PathBuf>,
     warnings: Vec<String>,
 }
 
@@ -55,12 +65,16 @@ struct AnswerReport {
     prompt: String,
     category: String,
     area_px: u64,
+    /// Null where the pixels have no size.
+    area_mm2: Option<f64>,
     /// In pixels, the left upper corner and the size; null where the mask is empty.
     #[serde(rename = "box")]
     bounding_box: Option<BoxReport>,
     /// Of the mask's pixels; null where the mask is empty.
     mean_probability: Option<f64>,
     similarity: f32,
+    /// How probable it is that the object is there at all; null for models that do not say.
+    presence: Option<f64>,
     truncated: bool,
     mask: PathBuf,
 }
@@ -81,24 +95,30 @@ impl From<BoundingBox> for BoxReport {
 
 impl PictureReport {
     pub fn new(parts: Parts<'_>) -> Self {
-        let answers = parts.answers.iter().zip(parts.masks).map(|(answer, mask)| AnswerReport {
+        let pixel = parts.spacing.map(|[along, down]| along * down);
+        let masks = parts.masks.iter().zip(parts.paths);
+        let answers = parts.answers.iter().zip(masks).map(|(answer, (mask, path))| AnswerReport {
             prompt: answer.prompt.clone(),
             category: answer.category.to_string(),
             area_px: answer.area,
-            bounding_box: answer.bounding_box.map(BoxReport::from),
+            area_mm2: pixel.map(|pixel| answer.area as f64 * pixel),
+            bounding_box: mask.bounding_box().map(BoxReport::from),
             mean_probability: answer.mean_probability,
             similarity: answer.similarity,
+            presence: answer.presence,
             truncated: answer.truncated,
-            mask: mask.clone(),
+            mask: path.clone(),
         });
         Self {
             image: parts.image.into(),
-            width: parts.picture.width(),
-            height: parts.picture.height(),
+            width: parts.masks.first().map_or(0, Mask::width),
+            height: parts.masks.first().map_or(0, Mask::height),
+            spacing_mm: parts.spacing,
             settings: parts.settings.clone(),
             seconds: parts.seconds,
             answers: answers.collect(),
             overlay: parts.overlay,
+            files: parts.files,
             warnings: parts.warnings,
         }
     }
@@ -141,6 +161,9 @@ impl PictureReport {
         }
         if let Some(overlay) = &self.overlay {
             let _ = write!(text, "\n  overlay: {}", overlay.display());
+        }
+        for file in &self.files {
+            let _ = write!(text, "\n  {}", file.display());
         }
         text
     }

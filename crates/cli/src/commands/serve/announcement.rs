@@ -38,11 +38,17 @@ impl<'a> Announcement<'a> {
         let uri = format!("{}/score", self.base);
         let folder = self.state.store().folder().display();
         format!(
-            "scoring URI  {uri}\nready at     {base}/ready\nkeys         {keys}\nstate        {folder}\n\n{curl}\n",
+            "scoring URI  {uri}\npage         {page}\nready at     {base}/ready\nkeys         {keys}\nstate        {folder}\n\n{curl}\n",
             base = self.base,
+            page = self.page(),
             keys = self.keys(),
             curl = self.curl(&uri),
         )
+    }
+
+    /// Where the page is.
+    pub fn page(&self) -> String {
+        format!("{}/ui/", self.base)
     }
 
     /// The environment for Azure's clients, as a shell sources it; writes `config`, which they read.

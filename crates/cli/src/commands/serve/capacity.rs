@@ -34,7 +34,7 @@ pub struct CapacityOptions {
     /// For one row, waiting included; then 504.
     #[arg(long, default_value = "300s", env = "MEDPARSE_ROW_TIMEOUT", value_parser = wait, value_name = "TIME")]
     row_timeout: Duration,
-    /// For a whole body; then 408.
+    /// For a whole body; then 503.
     #[arg(long, default_value = "120s", env = "MEDPARSE_BODY_TIMEOUT", value_parser = wait, value_name = "TIME")]
     body_timeout: Duration,
     /// For a request to begin; then the idle connection is closed.

@@ -1,6 +1,7 @@
 //! `medparse serve`, `endpoint` and `keys` as their users meet them: the real program on a real port.
 #![cfg(unix)]
 
+mod azure;
 mod server;
 
 use std::process::Command;
@@ -36,7 +37,6 @@ fn the_documented_request_is_answered_and_the_printed_line_works_as_pasted() {
     let server = place.serve(&[]);
     server.wait_ready();
     assert!(server.announcement.contains("nobody is asked"), "{}", server.announcement);
-    assert!(server.log().contains("masks mean nothing"), "an untrained network is named");
 
     // As the documentation's own client sends it: a line break in the base64, a blank after the text.
     let mut sample: Value = serde_json::from_str(SAMPLE_REQUEST).unwrap();
@@ -270,4 +270,54 @@ fn what_cannot_be_served_is_said_before_anything_runs() {
     std::fs::write(place.path("state/state.json"), "{").unwrap();
     let said = place.refusal(&["serve", "--port", "0"]);
     assert!(said.contains("is not a state file of this program"), "{said}");
+}
+
+#[test]
+fn a_key_s_requests_are_counted_and_on_record() {
+    let place = Place::new();
+    let mut server = place.serve(&["--auth", "--rate", "1000/h", "--audit", "audit.jsonl"]);
+    server.wait_ready();
+    let grant = ["keys", "create", "--scope", "score", "--rate", "2/h", "--json"];
+    let granted = place.json(&grant);
+    let key = granted["key"].as_str().unwrap();
+    assert!(place.run(&["keys", "list"]).contains("at most 2/h"));
+    let score = || server.post("/score", Some(key), SAMPLE_REQUEST);
+    assert_eq!([score().status, score().status], [200, 200]);
+    let refused = score();
+    assert_eq!(refused.status, 429);
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    assert!(server.end("-TERM"));
+    // Whoever was answered is on record when the server has ended.
+    let record = std::fs::read_to_string(place.path("audit.jsonl")).unwrap();
+    let lines: Vec<Value> =
+        record.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let who = format!("key:{}", granted["id"].as_str().unwrap());
+    let status = |line: &Value| line["status"].as_u64().unwrap();
+    assert_eq!(lines.iter().map(status).collect::<Vec<_>>(), [200, 200, 429]);
+    assert!(
+        lines.iter().all(|line| line["who"] == *who && line["peer"] == "127.0.0.1"),
+        "{record}"
+    );
+    for (wrong, part) in [
+        (&["--rate", "10"][..], "is not a rate"),
+        (&["--client-ca", "ca.pem"], "--tls-cert"),
+        (&["--audit", "absent/audit.jsonl"], "cannot write the audit log"),
+    ] {
+        let output = place.program(&["serve", "--port", "0"]).args(wrong).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(part), "{wrong:?}: {said}");
+    }
+}
+
+#[test]
+fn certificates_are_taken_from_files() {
+    let place = Place::new();
+    // The local authority's own pair is a pair like any other.
+    drop(place.serve(&["--azure", "--bare"]));
+    let pair = ["--tls-cert", "state/ca.pem", "--tls-key", "state/ca.key"];
+    let server = place.serve(&[&pair[..], &["--client-ca", "state/ca.pem"]].concat());
+    assert!(server.announcement.contains("scoring URI  https://"), "{}", server.announcement);
+    let said =
+        place.refusal(&["serve", "--port", "0", "--tls-cert", "state/ca.pem", "--tls-key", "log"]);
+    assert!(said.contains("cannot read") && said.contains("log"), "{said}");
 }

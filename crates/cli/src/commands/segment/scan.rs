@@ -1,0 +1,91 @@
+//! How scans are read: which slices, which window.
+
+use clap::{Args, ValueEnum};
+use medparse_imaging::{Format, Plane, Tone, View, Volume};
+
+/// What the reading of DICOM, NIfTI and NRRD depends on.
+#[derive(Args, Debug, Clone)]
+pub struct ScanOptions {
+    /// How values become grays: centre/width such as 40/400; abdomen, lung, pelvis, liver, colon or
+    /// pancreas (CT); percentiles, stored (the file's own window), full, or auto.
+    #[arg(long, default_value = "auto", value_name = "WINDOW", allow_hyphen_values = true)]
+    pub window: Tone,
+    /// Which slices of a volume are shown: as they are stored (DICOM's default) or along an axis of
+    /// the patient (axial is NIfTI's and NRRD's default).
+    #[arg(long, value_enum, value_name = "PLANE")]
+    pub plane: Option<PlaneName>,
+    /// Show the model the slices turned clockwise by 90, 180 or 270 degrees; results are turned back.
+    #[arg(long, default_value = "0", value_parser = quarters, value_name = "DEGREES")]
+    rotate: u32,
+    /// Show the model the slices mirrored, left for right, before they are turned; results are
+    /// mirrored back.
+    #[arg(long)]
+    flip: bool,
+    /// Of a folder with several DICOM series: the number of the wanted one, or the end of its UID.
+    #[arg(long, value_name = "SERIES")]
+    pub series: Option<String>,
+}
+
+/// How slices are turned before the model sees them: mirrored first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Turn {
+    /// Clockwise, in degrees: 0, 90, 180 or 270.
+    rotate: u32,
+    /// Whether left and right are exchanged.
+    flip: bool,
+}
+
+impl Turn {
+    /// The turned slices of a view.
+    pub fn of(self, view: View) -> View {
+        let view = if self.flip { view.mirrored() } else { view };
+        view.rotated(self.rotate / 90)
+    }
+
+    /// Whether a slice's width becomes its height.
+    pub fn exchanges_sides(self) -> bool {
+        self.rotate / 90 % 2 == 1
+    }
+}
+
+/// Reads an angle.
+fn quarters(text: &str) -> Result<u32, String> {
+    match text {
+        "0" | "90" | "180" | "270" => text.parse().map_err(|_| text.to_owned()),
+        _ => Err("expected 0, 90, 180 or 270".to_owned()),
+    }
+}
+
+/// The planes by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlaneName {
+    Stored,
+    Axial,
+    Coronal,
+    Sagittal,
+}
+
+impl ScanOptions {
+    /// The slices as the model is shown them.
+    pub fn view(&self, volume: &Volume) -> View {
+        self.turn().of(View::new(self.plane(volume), volume.grid(), volume.dimensions()))
+    }
+
+    /// How slices are turned.
+    pub fn turn(&self) -> Turn {
+        Turn { rotate: self.rotate, flip: self.flip }
+    }
+
+    /// The plane that was asked for, or the one that is usual for the format.
+    pub fn plane(&self, volume: &Volume) -> Plane {
+        match self.plane {
+            Some(PlaneName::Stored) => Plane::Stored,
+            Some(PlaneName::Axial) => Plane::Axial,
+            Some(PlaneName::Coronal) => Plane::Coronal,
+            Some(PlaneName::Sagittal) => Plane::Sagittal,
+            None if matches!(volume.source().format, Format::Nifti | Format::Nrrd) => Plane::Axial,
+            None => Plane::Stored,
+        }
+    }
+}
