@@ -88,7 +88,8 @@ impl Item {
             Image::Bytes(bytes) => add(bytes),
             Image::Missing(why) => add(why.as_bytes()),
         }
-        let [a, b, c, d, e, f, g, h, ..] = hash.finalize().into();
+        let digest: [u8; 32] = hash.finalize().into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
         ItemKey(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Item;
 use crate::item::NameFault;
-use row::{Row, Table};
+use row::Table;
 
 /// A list of pictures.
 #[derive(Debug, Clone)]
