@@ -33,12 +33,7 @@ impl Answer {
         Ok(Self {
             prompt: answer.prompt,
             mask: mask.into_pyarray(py).reshape(shape)?.unbind(),
-            probability: answer
-                .probability
-                .into_values()
-                .into_pyarray(py)
-                .reshape(shape)?
-                .unbind(),
+            probability: answer.probability.into_values().into_pyarray(py).reshape(shape)?.unbind(),
             category: answer.category.to_string(),
             similarity: answer.similarity,
             presence: answer.presence,

@@ -53,11 +53,7 @@ pub fn evaluate(
     let parts = Split::new(&dataset, 0.1, measuring.seed);
     let pictures = parts.pictures(&dataset, choice);
     let options = EvaluateOptions {
-        interaction: if measuring.together {
-            Interaction::Joint
-        } else {
-            Interaction::Independent
-        },
+        interaction: if measuring.together { Interaction::Joint } else { Interaction::Independent },
         absent: AbsentCounts {
             same_modality: measuring.absent,
             ..EvaluateOptions::default().absent

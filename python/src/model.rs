@@ -63,7 +63,11 @@ impl Asking {
 
 /// One prompt a sentence.
 fn prompts_of(sentences: &[String]) -> PyResult<Vec<Prompt>> {
-    sentences.iter().map(|sentence| Prompt::new(sentence)).collect::<Result<_, _>>().map_err(unusable)
+    sentences
+        .iter()
+        .map(|sentence| Prompt::new(sentence))
+        .collect::<Result<_, _>>()
+        .map_err(unusable)
 }
 
 fn fit_of(name: &str) -> PyResult<Fit> {
@@ -201,8 +205,10 @@ impl Model {
                 names.join(", ")
             ))
         })?;
-        let options =
-            RecognitionOptions { least_presence: presence_threshold, ..RecognitionOptions::default() };
+        let options = RecognitionOptions {
+            least_presence: presence_threshold,
+            ..RecognitionOptions::default()
+        };
         let found = self.compute(py, || recognise(&self.model, &picture.0, &known, &options));
         let answers = found.map_err(refused)?.into_iter().map(|found| medparse::Segmentation {
             area: found.own.area(),

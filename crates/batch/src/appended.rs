@@ -48,7 +48,13 @@ impl AppendedFile {
     pub fn open(path: &Path, length: u64) -> Result<Self, AppendError> {
         let refuse = |error| AppendError::Write { path: path.into(), error };
         let options = &mut File::options();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(refuse)?;
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(refuse)?;
         let found = file.metadata().map_err(refuse)?.len();
         if found < length {
             return Err(AppendError::Shorter { path: path.into(), expected: length, found });

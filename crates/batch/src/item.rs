@@ -134,9 +134,11 @@ mod tests {
 
     #[test]
     fn names_stay_inside_the_output_folder() {
-        for (name, expected) in
-            [("scan", Some("scan")), ("./day1//scan", Some("day1/scan")), ("a b+c.2", Some("a b+c.2"))]
-        {
+        for (name, expected) in [
+            ("scan", Some("scan")),
+            ("./day1//scan", Some("day1/scan")),
+            ("a b+c.2", Some("a b+c.2")),
+        ] {
             assert_eq!(safe_name(name).ok().as_deref(), expected, "{name}");
         }
         for name in ["", ".", "..", "a/../../b", "/etc/passwd", "a\nb"] {
@@ -152,8 +154,11 @@ mod tests {
         };
         let key = item("a", "x/a.png", None);
         assert_eq!(key, item("a", "x/a.png", Some("liver")));
-        let others =
-            [item("b", "x/a.png", None), item("a", "y/a.png", None), item("a", "x/a.png", Some("b"))];
+        let others = [
+            item("b", "x/a.png", None),
+            item("a", "y/a.png", None),
+            item("a", "x/a.png", Some("b")),
+        ];
         assert!(others.iter().all(|other| *other != key));
     }
 

@@ -145,11 +145,18 @@ impl Journal {
         };
         std::fs::create_dir_all(&folder).map_err(at(&folder))?;
         let options = &mut File::options();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(false).open(&path).map_err(at(&path))?;
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(at(&path))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path: output.into() }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(JournalError::Busy { path: output.into() });
+            }
             Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
         }
         let mut past = Past::default();

@@ -137,7 +137,11 @@ mod tests {
         let mut seen = HashSet::new();
         let work = |worker: usize, item: &Item| {
             assert!(worker < 3);
-            if item.name.ends_with('7') { Err("an odd one".to_owned()) } else { Ok(item.name.len()) }
+            if item.name.ends_with('7') {
+                Err("an odd one".to_owned())
+            } else {
+                Ok(item.name.len())
+            }
         };
         let mut failures = 0;
         let outcome: Result<(), Infallible> =

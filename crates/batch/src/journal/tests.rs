@@ -25,8 +25,12 @@ fn what_was_done_is_known_after_a_kill_at_any_byte() {
     drop(journal);
     let path = journal_path(folder.path());
     let whole = std::fs::read(&path).unwrap();
-    let ends: Vec<usize> =
-        whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+    let ends: Vec<usize> = whole
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .map(|(at, _)| at + 1)
+        .collect();
     for cut in 0..=whole.len() {
         std::fs::write(&path, &whole[..cut]).unwrap();
         let mut journal = Journal::open(folder.path(), Shard::WHOLE, &settings).unwrap();

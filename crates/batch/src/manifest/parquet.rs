@@ -36,7 +36,10 @@ pub(super) fn rows(path: &Path) -> Result<Table<'_>, ManifestError> {
     let schema = Type::group_type_builder("schema").with_fields(wanted.cloned().collect());
     let schema = schema.build().map_err(refuse)?;
     let records = reader.into_iter().project(Some(schema)).map_err(refuse)?;
-    Ok(Table { rows: Box::new(records.map(move |record| Ok(row(&record.map_err(refuse)?)))), single })
+    Ok(Table {
+        rows: Box::new(records.map(move |record| Ok(row(&record.map_err(refuse)?)))),
+        single,
+    })
 }
 
 fn row(record: &Record) -> Row {

@@ -106,7 +106,8 @@ fn name_of(image: &Path, manifest: &Path) -> String {
 /// with its format's signature.
 fn is_base64(text: &str) -> bool {
     /// PNG, JPEG, GIF, TIFF in both byte orders, BMP, gzip.
-    const BEGINNINGS: [&str; 7] = ["iVBORw0KGgo", "/9j/", "R0lGOD", "SUkqAA", "TU0AKg", "Qk", "H4sI"];
+    const BEGINNINGS: [&str; 7] =
+        ["iVBORw0KGgo", "/9j/", "R0lGOD", "SUkqAA", "TU0AKg", "Qk", "H4sI"];
     let text = text.trim_start();
     BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
         && text.len() > 64
