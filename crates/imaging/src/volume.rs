@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::dicom::Origin;
 use crate::read::FileInfo;
 use crate::tone::{Curve, Site, Tone, Window, percentiles};
-use crate::{ColorModel, Error, Format, Grid, Picture, Source, View};
+use crate::{ColorModel, Error, Format, Grid, Picture, Plane, Source, View};
 
 /// Slices of measured values or of colours, with their place in the patient; a single picture is a volume of one slice.
 ///
@@ -113,6 +113,15 @@ impl Volume {
     /// DICOM's code of the modality, such as `CT` or `MR`; `None` where the file does not say.
     pub fn modality(&self) -> Option<&str> {
         self.info.modality.as_deref()
+    }
+
+    /// The plane that is usual for the format: axial for NIfTI and NRRD, whose slices may lie any way in the file, and
+    /// the slices as they are stored for the rest.
+    pub fn usual_plane(&self) -> Plane {
+        match self.info.source.format {
+            Format::Nifti | Format::Nrrd => Plane::Axial,
+            _ => Plane::Stored,
+        }
     }
 
     /// The values that the file's own window or table (DICOM's VOI LUT) spreads over the grays; `None` where it has none.

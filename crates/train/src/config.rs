@@ -124,8 +124,9 @@ pub struct LossConfig {
     /// Weight of the binary cross-entropy of presence.
     pub presence: f64,
     /// How much cheaper, at first, a query of its own is for each target; falls to nothing by the
-    /// middle of the run. 0 where training goes on from given weights, whose queries have parted.
-    pub spread: f64,
+    /// middle of the run. Where absent 5 for fresh weights, and 0 for given ones, whose queries have
+    /// parted.
+    pub spread: Option<f64>,
     /// Points at which a mask is compared.
     pub points: usize,
     /// Candidates drawn for each point that is chosen for its uncertainty.
@@ -219,7 +220,7 @@ impl Default for LossConfig {
             similarity: 2.0,
             category: 1.0,
             presence: 1.0,
-            spread: 5.0,
+            spread: None,
             points: 12_544,
             oversampling: 3.0,
             importance: 0.75,

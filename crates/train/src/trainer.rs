@@ -225,12 +225,11 @@ impl Trainer {
         Ok(report)
     }
 
-    /// The share of [`crate::config::LossConfig::spread`] that is left at this step.
+    /// What is left of [`crate::config::LossConfig::spread`] at this step.
     fn spread(&self) -> f64 {
-        match self.config.from {
-            Some(_) => 0.0,
-            None => (1.0 - 2.0 * self.step as f64 / self.total_steps as f64).max(0.0),
-        }
+        let usual = if self.config.from.is_some() { 0.0 } else { 5.0 };
+        let left = (1.0 - 2.0 * self.step as f64 / self.total_steps as f64).max(0.0);
+        self.config.loss.spread.unwrap_or(usual) * left
     }
 
     fn normalization(&self) -> Normalization {

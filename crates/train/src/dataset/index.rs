@@ -86,12 +86,12 @@ fn slices(root: &Path, index: &Path, entry: Entry) -> Result<Vec<Sample>, Datase
     }
     let volume = Volume::read(&labels)?;
     let samples = (0..volume.slices()).map(|index| {
-        let plane = volume.slice(index);
+        let plane = volume.labels(index, &labels)?;
         let present = |values: &[u8]| {
             plane.values.iter().any(|&value| values.iter().any(|&label| value == f32::from(label)))
         };
         let targets = classes.iter().filter(|(values, _)| present(values));
-        Sample {
+        Ok(Sample {
             picture: PictureSource::Slice(Slice { volume: image.clone(), index }),
             set: entry.set.clone(),
             modality: modality(entry.modality.clone()),
@@ -107,9 +107,9 @@ fn slices(root: &Path, index: &Path, entry: Entry) -> Result<Vec<Sample>, Datase
                     },
                 })
                 .collect(),
-        }
+        })
     });
-    Ok(samples.collect())
+    samples.collect()
 }
 
 /// The group of an entry; one without is its own.

@@ -46,11 +46,10 @@ fn picture(source: &PictureSource) -> Result<(Picture, Option<[f64; 2]>), Datase
             Ok((picture, spacing))
         }
         PictureSource::Slice(slice) => {
-            let volume = Volume::read(&slice.volume)?;
-            let plane = volume.slice(slice.index);
-            let rgb = plane.gray().into_iter().flat_map(|gray| [gray; 3]).collect();
-            let picture = Picture::from_rgb(plane.width as u32, plane.height as u32, rgb);
-            Ok((picture.map_err(|source| image(&slice.volume, source))?, volume.spacing()))
+            let picture = Volume::read(&slice.volume)?.picture(slice.index);
+            let picture = picture.map_err(|source| image(&slice.volume, source))?;
+            let spacing = picture.geometry().map(|geometry| geometry.spacing);
+            Ok((picture, spacing))
         }
     }
 }
@@ -60,7 +59,7 @@ pub(super) fn mask(target: &Target, expected: Option<(u32, u32)>) -> Result<Mask
     let (path, mask) = match &target.mask {
         MaskSource::File(path) => (path, Mask::decode(&bytes(path)?, &Limits::default())),
         MaskSource::Labels { slice, labels } => {
-            let plane = Volume::read(&slice.volume)?.slice(slice.index);
+            let plane = Volume::read(&slice.volume)?.labels(slice.index, &slice.volume)?;
             let is_marked = |value: &f32| labels.iter().any(|&label| *value == f32::from(label));
             let pixels = plane.values.iter().map(|value| u8::from(is_marked(value))).collect();
             let mask = Mask::from_pixels(plane.width as u32, plane.height as u32, pixels);
@@ -83,7 +82,7 @@ pub(super) fn mask(target: &Target, expected: Option<(u32, u32)>) -> Result<Mask
     Ok(mask)
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
     std::fs::read(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })
 }
 

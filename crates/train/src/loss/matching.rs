@@ -16,8 +16,8 @@ use crate::config::LossConfig;
 
 /// The matched query of every prompt, layer by layer.
 ///
-/// Costs are those of the losses themselves, compared at every cell of the mask; `spread` is the
-/// share of [`LossConfig::spread`] that is left.
+/// Costs are those of the losses themselves, compared at every cell of the mask; `spread` is what is
+/// left of [`LossConfig::spread`].
 pub(super) fn matched(
     answers: &Answers,
     batch: &Batch,
@@ -52,7 +52,7 @@ pub(super) fn matched(
                     *cost -= config.similarity * f64::from(*share);
                 }
                 if let Some(word) = batch.asks[ask].word {
-                    costs[row * queries + word % queries] -= config.spread * spread;
+                    costs[row * queries + word % queries] -= spread;
                 }
             }
             let assigned = assign(&costs, queries);
@@ -262,11 +262,11 @@ mod tests {
     #[test]
     fn a_young_run_leads_each_target_to_a_query_of_its_own() {
         let (answers, shares) = three_queries();
-        let config = LossConfig { spread: 50.0, ..LossConfig::default() };
+        let config = LossConfig::default();
         let left_column = vec![1.0, 0.0, 1.0, 0.0];
         let word = Some(3); // of three queries the first
         let batch = asked(left_column, word);
-        assert_eq!(matched(&answers, &batch, shares.clone(), &config, 1.0), [0]);
+        assert_eq!(matched(&answers, &batch, shares.clone(), &config, 50.0), [0]);
         assert_eq!(matched(&answers, &batch, shares, &config, 0.0), [2]);
     }
 

@@ -55,7 +55,7 @@ pub struct Draw {
     pub seed: u64,
     /// The step, likewise.
     pub step: u64,
-    /// How much of [`LossConfig::spread`] is left, 1 at first and 0 from the middle of a run.
+    /// What is left of [`LossConfig::spread`]; 0 from the middle of a run.
     pub spread: f64,
 }
 

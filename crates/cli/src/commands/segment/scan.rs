@@ -1,7 +1,7 @@
 //! How scans are read: which slices, which window.
 
 use clap::{Args, ValueEnum};
-use medparse_imaging::{Format, Plane, Tone, View, Volume};
+use medparse_imaging::{Plane, Tone, View, Volume};
 
 /// What the reading of DICOM, NIfTI and NRRD depends on.
 #[derive(Args, Debug, Clone)]
@@ -84,8 +84,7 @@ impl ScanOptions {
             Some(PlaneName::Axial) => Plane::Axial,
             Some(PlaneName::Coronal) => Plane::Coronal,
             Some(PlaneName::Sagittal) => Plane::Sagittal,
-            None if matches!(volume.source().format, Format::Nifti | Format::Nrrd) => Plane::Axial,
-            None => Plane::Stored,
+            None => volume.usual_plane(),
         }
     }
 }
