@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 /// The `number`th of `of` parts, from 1; printed and read as `3/16`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
@@ -22,13 +24,11 @@ impl Shard {
     /// Whether an item of this name is in this part.
     ///
     /// Names decide, and not positions: files that come or go between two runs move no other file
-    /// from one part to another. (FNV-1a, 64 bits; its upper half, which mixes best.)
+    /// from one part to another.
     pub fn holds(self, name: &str) -> bool {
-        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-        const PRIME: u64 = 0x0100_0000_01b3;
-        let hash =
-            name.bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-        (hash >> 32) as u32 % self.of == self.number - 1
+        let digest: [u8; 32] = Sha256::digest(name.as_bytes()).into();
+        let [a, b, c, d, ..] = digest;
+        u32::from_be_bytes([a, b, c, d]) % self.of == self.number - 1
     }
 
     /// Whether there is one part only.

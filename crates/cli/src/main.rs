@@ -6,6 +6,7 @@ mod model_options;
 mod output;
 mod progress;
 mod serving;
+mod signals;
 mod state_options;
 
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Segment(commands::segment::Arguments),
+    Batch(commands::batch::Arguments),
     Prepare(commands::prepare::Arguments),
     Recognize(commands::recognize::Arguments),
     #[command(subcommand)]
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Segment(arguments) => commands::segment::run(&arguments),
+        Command::Batch(arguments) => commands::batch::run(&arguments),
         Command::Recognize(arguments) => commands::recognize::run(&arguments),
         Command::Prepare(arguments) => commands::prepare::run(&arguments),
         Command::Model(command) => commands::model::run(&command),

@@ -102,7 +102,7 @@ impl Prompt {
     }
 
     fn trimmed(sentence: &str, position: usize, count: usize) -> Result<Self, PromptError> {
-        match sentence.trim() {
+        match sentence.trim_matches(is_blank) {
             "" => Err(PromptError::Empty { position, count }),
             trimmed => Ok(Self(trimmed.to_owned())),
         }
@@ -113,6 +113,12 @@ impl std::fmt::Display for Prompt {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.0)
     }
+}
+
+/// What Python's `str.strip` removes, as the reference does: Unicode's white space, and the four
+/// separators of ASCII beside it.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '\x1c'..='\x1f')
 }
 
 fn check_length(text: &str, limits: &PromptLimits) -> Result<(), PromptError> {

@@ -43,6 +43,14 @@ pub enum WireError {
         /// What belongs there.
         expected: &'static str,
     },
+    /// The request holds its rows twice.
+    #[error("expected the rows in one form; found both \"{first}\" and \"{second}\"")]
+    TwoForms {
+        /// The key that came first.
+        first: &'static str,
+        /// The key that came after it.
+        second: &'static str,
+    },
     /// The columns are not `image` and `text`.
     #[error(
         "{path} must name the columns \"image\" and \"text\" once each, in either order; found {found}"
@@ -210,7 +218,10 @@ impl WireError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotUtf8 { .. } | Self::Syntax { .. } => "InvalidJson",
-            Self::WrongKind { .. } | Self::Missing { .. } | Self::Tensor { .. } => "InvalidRequest",
+            Self::WrongKind { .. }
+            | Self::Missing { .. }
+            | Self::TwoForms { .. }
+            | Self::Tensor { .. } => "InvalidRequest",
             Self::Columns { .. } | Self::UnknownColumn { .. } => "InvalidColumns",
             Self::IndexMismatch { .. } => "IndexMismatch",
             Self::TooManyRows { .. } => "TooManyRows",
@@ -246,6 +257,7 @@ impl WireError {
             | Self::IndexMismatch { path, .. }
             | Self::RowLength { path, .. }
             | Self::UnknownColumn { path, .. } => Some(path),
+            Self::TwoForms { second, .. } => Some(second),
             Self::NotUtf8 { path, .. } | Self::Syntax { path, .. } => {
                 Some(path.as_str()).filter(|path| !path.is_empty())
             }

@@ -22,6 +22,9 @@ pub fn parse_invocations<'a>(
 ) -> Result<ScoreInput<'a>, WireError> {
     let request: Found<Request<'a>> = parse(body)?;
     let request = request.expect("the body", "a JSON object")?;
+    if let Some((first, second)) = request.twice {
+        return Err(WireError::TwoForms { first, second });
+    }
     let table = "an object with \"columns\" and \"data\"";
     match request.form {
         Some(Form::Split(root, found)) => found.expect(root, table)?.check(root, limits),
@@ -41,11 +44,26 @@ pub fn parse_invocations<'a>(
 
 struct Request<'de> {
     form: Option<Form<'de>>,
+    /// Two keys that both hold rows.
+    twice: Option<(&'static str, &'static str)>,
 }
 
 enum Form<'de> {
     Split(&'static str, Found<Table<'de>>),
     Records(&'static str, Rows<'de>),
+}
+
+impl Form<'_> {
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Split(key, _) | Self::Records(key, _) => key,
+        }
+    }
+}
+
+/// The value of the key just read.
+fn next<'de, A: MapAccess<'de>, T: Shape<'de>>(object: &mut A) -> Result<T, A::Error> {
+    Ok(object.next_value::<Shaped<T>>()?.0)
 }
 
 /// Rows as records, or as one list for each column.
@@ -77,29 +95,28 @@ impl<'de> Shape<'de> for Found<Request<'de>> {
     }
 
     fn object<A: MapAccess<'de>>(mut object: A) -> Result<Self, A::Error> {
-        let mut form = None;
+        let (mut form, mut twice) = (None, None);
         while let Some(Shaped(Name(name))) = object.next_key()? {
-            form = match &*name {
-                "dataframe_split" => {
-                    Some(Form::Split("dataframe_split", object.next_value::<Shaped<_>>()?.0))
-                }
-                "input_data" => {
-                    Some(Form::Split("input_data", object.next_value::<Shaped<_>>()?.0))
-                }
-                "dataframe_records" => {
-                    Some(Form::Records("dataframe_records", object.next_value::<Shaped<_>>()?.0))
-                }
-                "instances" => {
-                    Some(Form::Records("instances", object.next_value::<Shaped<_>>()?.0))
-                }
-                "inputs" => Some(Form::Records("inputs", object.next_value::<Shaped<_>>()?.0)),
+            let found = match &*name {
+                "dataframe_split" => Form::Split("dataframe_split", next(&mut object)?),
+                "input_data" => Form::Split("input_data", next(&mut object)?),
+                "dataframe_records" => Form::Records("dataframe_records", next(&mut object)?),
+                "instances" => Form::Records("instances", next(&mut object)?),
+                "inputs" => Form::Records("inputs", next(&mut object)?),
                 _ => {
                     skip_value(&mut object)?;
-                    form
+                    continue;
                 }
             };
+            // Of a key that stands twice the last counts, as Python's `json` has it.
+            let before: Option<Form<'de>> = form.replace(found);
+            if let (Some(first), Some(second)) = (before, form.as_ref())
+                && first.key() != second.key()
+            {
+                twice = twice.or(Some((first.key(), second.key())));
+            }
         }
-        Ok(Self::Wanted(Request { form }))
+        Ok(Self::Wanted(Request { form, twice }))
     }
 }
 

@@ -25,13 +25,19 @@ pub fn split_sentences(
         });
     }
     text.split('&')
-        .map(str::trim)
+        .map(|sentence| sentence.trim_matches(is_blank))
         .enumerate()
         .map(|(at, sentence)| match sentence {
             "" => Err(WireError::EmptySentence { place: place.clone(), position: at + 1, count }),
             _ => Ok(sentence.to_owned()),
         })
         .collect()
+}
+
+/// What Python's `str.strip` removes, as the reference does: Unicode's white space, and the four
+/// separators of ASCII beside it.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '\x1c'..='\x1f')
 }
 
 #[cfg(test)]
@@ -52,6 +58,7 @@ mod tests {
         );
         assert_eq!(split("a&b").unwrap(), ["a", "b"]);
         assert_eq!(split("\u{a0}liver\n").unwrap(), ["liver"]);
+        assert_eq!(split("\x1cliver\x1f & \x1dlung\x1e").unwrap(), ["liver", "lung"]);
     }
 
     #[test]

@@ -337,6 +337,10 @@ fn mlflow_refusals_name_row_and_column() {
             r#"{"inputs": {"image": ["aGk="]}}"#,
             "inputs.text is missing; expected a list of strings",
         ),
+        (
+            r#"{"instances": [], "params": 1, "inputs": []}"#,
+            "expected the rows in one form; found both \"instances\" and \"inputs\"",
+        ),
     ];
     for (body, sentence) in cases {
         let error = parse_invocations(body.as_bytes(), &WireLimits::default()).expect_err(body);

@@ -14,7 +14,7 @@ use medparse_train::evaluate::{
 use medparse_train::sheet::{Tile, contact_sheet};
 use serde::Serialize;
 
-use super::segment::probability;
+use super::segment::options::probability;
 use crate::model_options::ModelOptions;
 use crate::output::{complain, say, say_json};
 use crate::progress;

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub mod batch;
 pub mod bench;
 pub mod endpoint;
 pub mod evaluate;

@@ -16,9 +16,10 @@ use medparse_imaging::{BoundingBox, Layer, Mask, OpenOptions, grouped, open};
 use serde::Serialize;
 
 use super::segment::inputs::{Input, find};
+use super::segment::options::probability;
 use super::segment::outputs::Outputs;
+use super::segment::phrase_warnings;
 use super::segment::scan::ScanOptions;
-use super::segment::{phrase_warnings, probability};
 use crate::model_options::ModelOptions;
 use crate::output::{complain, say, say_json};
 use crate::progress::Pictures;

@@ -5,7 +5,6 @@ mod capacity;
 mod first_start;
 mod keys;
 mod security;
-pub(super) mod signals;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -150,7 +149,7 @@ pub fn run_and(arguments: &Arguments, listening: impl FnOnce(&str)) -> Result<Ex
             write_all(announcement.text().as_bytes())?;
         }
         listening(&announcement.page());
-        server.run(signals::stop()?).await?;
+        server.run(crate::signals::stop()?).await?;
         anyhow::Ok(())
     });
     // A model that still loads is nobody's loss.

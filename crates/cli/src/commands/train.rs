@@ -5,8 +5,7 @@ mod check;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -19,9 +18,9 @@ use medparse_train::{
     Control, Event, MODEL_FILE, Overrides, StepReport, TrainConfig, Trainer, Validation,
 };
 
-use super::serve::signals;
 use crate::output::{complain, say};
 use crate::progress;
+use crate::signals::stop_switch;
 
 /// Steps between two lines where nobody watches a progress bar.
 const QUIET_STEPS: u64 = 50;
@@ -78,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return check::run(&config);
     }
     let output = config.output.clone();
-    let stop = stop_switch()?;
+    let stop = stop_switch("stopping: saving after this step (once more ends at once)")?;
     let mut trainer = Trainer::new(config)?;
     let (made, total) = (trainer.next_step(), trainer.total_steps());
     if made > 0 {
@@ -106,24 +105,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         model.display()
     ))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What turns true on the first signal to stop; the second one ends the program at once.
-fn stop_switch() -> Result<Arc<AtomicBool>> {
-    let switch = Arc::new(AtomicBool::new(false));
-    let turned = switch.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stop = runtime.block_on(async { signals::stop() })?;
-    let wait = move || {
-        runtime.block_on(async {
-            stop.await;
-            complain("stopping: saving after this step (once more ends at once)");
-            turned.store(true, Ordering::Relaxed);
-            std::future::pending::<()>().await;
-        });
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(wait)?;
-    Ok(switch)
 }
 
 /// Tells people how a run goes.

@@ -53,7 +53,9 @@ impl Volume {
             Samples::Gray(values) => {
                 Ok(Labels { width, height, values: self.view.take(values, index) })
             }
-            Samples::Rgb(_) => Err(refuse("expected a number for each voxel, found colours".into())),
+            Samples::Rgb(_) => {
+                Err(refuse("expected a number for each voxel, found colours".into()))
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use medparse::{LoadOptions, Model, ModelSource, Prompt};
 use medparse_imaging::procedural;
@@ -10,11 +10,14 @@ use medparse_train::config::NetworkChoice;
 use medparse_train::{MODEL_FILE, TrainConfig, TrainError, Trainer};
 use medparse_weights::Checkpoint;
 
+fn tiny() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tiny/tiny.pt")
+}
+
 fn config(data: &Path, output: &Path) -> TrainConfig {
-    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tiny/tiny.pt");
     TrainConfig {
         network: NetworkChoice::default(),
-        from: Some(tiny.into()),
+        from: Some(ModelSource::File(tiny())),
         image_size: Some(64),
         presence_head: Some(true),
         freeze: vec!["backbone.".into()],
@@ -27,7 +30,7 @@ fn frozen_layers_stay_and_a_presence_head_is_added() {
     let (data, output) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     support::draw(data.path());
     let config = config(data.path(), output.path());
-    let before = Checkpoint::open(config.from.as_ref().unwrap()).unwrap();
+    let before = Checkpoint::open(tiny()).unwrap();
     support::train(config.clone(), |_| false);
     let path = output.path().join(MODEL_FILE);
     let after = Checkpoint::open(&path).unwrap();

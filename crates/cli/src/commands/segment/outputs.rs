@@ -50,6 +50,11 @@ impl Outputs {
         Ok(Self { folder: folder.into(), phrases: names_of(prompts) })
     }
 
+    /// A folder that is there; names are somebody else's care.
+    pub fn within(folder: &Path, prompts: &[Prompt]) -> Self {
+        Self { folder: folder.into(), phrases: names_of(prompts) }
+    }
+
     /// Writes one mask per phrase, in their order, and tells where.
     pub fn write_masks(&self, input: &Input, masks: &[Mask]) -> Result<Vec<PathBuf>> {
         masks.iter().enumerate().map(|(index, mask)| self.write_mask(input, index, mask)).collect()

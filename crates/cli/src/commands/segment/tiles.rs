@@ -13,8 +13,8 @@ use medparse_imaging::{
     Tone, View, Volume, grouped, open, overlay, reduced,
 };
 
-use super::Run;
 use super::inputs::Input;
+use super::run::Run;
 use super::volumes::{TargetReport, VolumeReport};
 use crate::progress;
 
@@ -35,7 +35,7 @@ struct Large {
 impl Run<'_> {
     /// Whether pictures are to be cut into tiles.
     pub fn is_tiled(&self) -> bool {
-        self.arguments.tile.is_some() || self.arguments.um_per_px.is_some()
+        self.work.tile.is_some() || self.work.um_per_px.is_some()
     }
 
     /// Asks every tile and writes what was found.
@@ -60,7 +60,7 @@ impl Run<'_> {
         );
         let facts = std::fs::metadata(&input.path);
         let facts = facts.map(|facts| (facts.len(), facts.modified().ok()));
-        let name = format!("{:?} {facts:?} {:?} {view:?}", input.path, self.arguments.scan.window);
+        let name = format!("{:?} {facts:?} {:?} {view:?}", input.path, self.work.scan.window);
         let mut journal = self.journal(input, |key| options.key(&name, key))?;
         let bar = progress::parts(self.lines, "tile", options.count(turned.dimensions()));
         let mut heard = self.hear(input, &bar, "tile");
@@ -81,11 +81,11 @@ impl Run<'_> {
         for (index, target) in findings.targets().iter().enumerate() {
             let mask = Mask::from_pixels(width, height, target.voxels.clone())?;
             files.push(self.outputs.write_mask(input, index, &mask)?);
-            if self.arguments.overlay {
+            if self.work.overlay {
                 masks.push(mask);
             }
         }
-        let drawn = if self.arguments.overlay {
+        let drawn = if self.work.overlay {
             let (small, masks) =
                 reduced(&*picture, &masks.iter().collect::<Vec<_>>(), OVERLAY_SIDE)?;
             let layers: Vec<Layer> = findings
@@ -107,7 +107,7 @@ impl Run<'_> {
         };
         drop(masks);
         let export = self.export_options(input, None, &warnings);
-        for &format in &self.arguments.format {
+        for &format in &self.work.format {
             let bytes = format.encode(&findings, &export)?;
             files.push(self.outputs.write_format(input, format, &bytes)?);
         }
@@ -133,16 +133,16 @@ impl Run<'_> {
     /// The picture: of TIFF files its regions, of everything else all pixels.
     fn large(&self, path: &Path) -> Result<Large> {
         // Other tones depend on all values.
-        let in_regions = self.arguments.scan.window == Tone::Auto && path.is_file();
+        let in_regions = self.work.scan.window == Tone::Auto && path.is_file();
         let tiff = if in_regions { TiffRegions::open(path, &Limits::default()) } else { Ok(None) };
         let whole = || -> Result<Volume> {
-            let series = self.arguments.scan.series.clone();
+            let series = self.work.scan.series.clone();
             Ok(open(path, &OpenOptions { series, ..OpenOptions::default() })?)
         };
         let volume = match tiff {
             Ok(Some(tiff)) => {
                 let volume = tiff.outline();
-                let view = self.arguments.scan.view(&volume);
+                let view = self.work.scan.view(&volume);
                 return Ok(Large { picture: Box::new(tiff), volume, view });
             }
             Ok(None) => whole()?,
@@ -154,18 +154,18 @@ impl Run<'_> {
             "{}: --tile and --um-per-px are for single pictures, not for volumes",
             path.display()
         );
-        let view = self.arguments.scan.view(&volume);
+        let view = self.work.scan.view(&volume);
         let stored = View::stored(volume.dimensions());
-        let picture = volume.picture(&stored, 0, &self.arguments.scan.window)?;
+        let picture = volume.picture(&stored, 0, &self.work.scan.window)?;
         Ok(Large { picture: Box::new(picture), volume, view })
     }
 
     /// How the picture is to be cut.
     fn tiles(&self, volume: &Volume) -> Result<TileOptions> {
-        if let Some(side) = self.arguments.tile {
+        if let Some(side) = self.work.tile {
             return Ok(TileOptions::of_side(side as usize));
         }
-        let wanted = self.arguments.um_per_px.unwrap_or_default();
+        let wanted = self.work.um_per_px.unwrap_or_default();
         ensure!(
             wanted > 0.0 && wanted.is_finite(),
             "--um-per-px: expected a number above 0, found {wanted}"
@@ -182,7 +182,7 @@ impl Run<'_> {
         use OutputFormat::{DicomSegFractional, Nifti, Npz, Nrrd};
         let needs =
             |format: &OutputFormat| matches!(format, DicomSegFractional | Nifti | Npz | Nrrd);
-        if self.arguments.format.iter().any(needs) { Detail::Probability } else { Detail::Mask }
+        if self.work.format.iter().any(needs) { Detail::Probability } else { Detail::Mask }
     }
 }
 

@@ -10,9 +10,9 @@ use medparse_imaging::write::{Findings, OutputFormat, Target, sheet};
 use medparse_imaging::{Volume, grouped};
 use serde::Serialize;
 
-use super::Run;
 use super::inputs::Input;
 use super::report::Settings;
+use super::run::Run;
 use crate::output::complain;
 use crate::progress;
 
@@ -153,13 +153,13 @@ impl Run<'_> {
         warnings: Vec<String>,
     ) -> Result<VolumeReport> {
         let started = Instant::now();
-        let view = self.arguments.scan.view(volume);
+        let view = self.work.scan.view(volume);
         let options = VolumeOptions {
             view,
-            tone: self.arguments.scan.window.clone(),
+            tone: self.work.scan.window.clone(),
             segment: self.options,
-            smoothing: if self.arguments.smooth { Smoothing::Neighbours } else { Smoothing::None },
-            keep: if self.arguments.largest { Keep::Largest } else { Keep::All },
+            smoothing: if self.work.smooth { Smoothing::Neighbours } else { Smoothing::None },
+            keep: if self.work.largest { Keep::Largest } else { Keep::All },
         };
         let mut journal = self.journal(input, |key| options.key(volume, key))?;
         let [.., slices] = view.dimensions();
@@ -174,10 +174,10 @@ impl Run<'_> {
         let seconds = started.elapsed().as_secs_f64();
         let findings = Findings::new(volume, targets)?;
         let mut export = self.export_options(input, Some(view), &warnings);
-        let plane = self.arguments.scan.plane(volume).to_string();
+        let plane = self.work.scan.plane(volume).to_string();
         export.notes.settings.push(("Plane".to_owned(), plane.clone()));
-        let overlay = if self.arguments.overlay {
-            let sheet = sheet(&findings, &view, &self.arguments.scan.window)?;
+        let overlay = if self.work.overlay {
+            let sheet = sheet(&findings, &view, &self.work.scan.window)?;
             Some(self.outputs.write_sheet(input, &sheet)?)
         } else {
             None
@@ -235,7 +235,7 @@ impl Run<'_> {
 
     /// What was asked for; else a label map where the voxels have a place, and arrays where not.
     fn formats(&self, volume: &Volume) -> Vec<OutputFormat> {
-        match (&self.arguments.format[..], volume.grid()) {
+        match (&self.work.format[..], volume.grid()) {
             ([], Some(_)) => vec![OutputFormat::Nifti],
             ([], None) => vec![OutputFormat::Npz],
             (formats, _) => formats.to_vec(),

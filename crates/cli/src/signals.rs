@@ -1,9 +1,13 @@
-//! The signals that end a server.
+//! The signals that end a server or a long run.
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+
+use crate::output::complain;
 
 /// The exit status of a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
@@ -21,6 +25,27 @@ pub fn stop() -> Result<impl Future<Output = ()>> {
             std::process::exit(INTERRUPTED);
         });
     })
+}
+
+/// What turns true on the first signal to stop, with `word` to people; the second ends the program at once.
+///
+/// # Errors
+/// When the system does not let signals be waited for.
+pub fn stop_switch(word: &'static str) -> Result<Arc<AtomicBool>> {
+    let switch = Arc::new(AtomicBool::new(false));
+    let turned = switch.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = runtime.block_on(async { stop() })?;
+    let wait = move || {
+        runtime.block_on(async {
+            stop.await;
+            complain(word);
+            turned.store(true, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        });
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait)?;
+    Ok(switch)
 }
 
 #[cfg(unix)]
