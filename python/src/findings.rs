@@ -11,7 +11,7 @@ use crate::volume::Volume;
 
 /// One target as Python hands it over.
 #[derive(FromPyObject)]
-struct Found<'py> {
+pub struct Found<'py> {
     label: String,
     category: Option<String>,
     /// `[slices, rows, columns]` in C order.

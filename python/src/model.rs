@@ -160,6 +160,7 @@ impl Model {
     }
 
     /// Asks every slice of a volume.
+    #[expect(clippy::too_many_arguments, reason = "Python gives each by its name")]
     #[pyo3(signature = (volume, prompts, asking, *, plane=None, window="auto", smooth=false, largest=false))]
     fn segment_volume(
         &self,

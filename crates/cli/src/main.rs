@@ -51,12 +51,22 @@ enum Command {
     Evaluate(commands::evaluate::Arguments),
     Train(commands::train::Arguments),
     Bench(commands::bench::Arguments),
+    Doctor(commands::doctor::Arguments),
+    Compare(commands::compare::Arguments),
     Serve(commands::serve::Arguments),
     Ui(commands::ui::Arguments),
     #[command(subcommand)]
     Endpoint(commands::endpoint::Command),
     #[command(subcommand)]
     Keys(commands::keys::Command),
+    /// Write manual pages, one for each verb.
+    ///
+    /// For everybody: `sudo medparse man /usr/local/share/man/man1`
+    Man {
+        /// Folder for them, made if it is not there.
+        #[arg(value_name = "DIR")]
+        folder: std::path::PathBuf,
+    },
     /// Print a completion script for a shell.
     ///
     /// For bash: `medparse completions bash > ~/.local/share/bash-completion/completions/medparse`
@@ -77,11 +87,14 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Targets(arguments) => commands::targets::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Ui(arguments) => commands::ui::run(&arguments),
         Command::Endpoint(command) => commands::endpoint::run(&command),
         Command::Keys(command) => commands::keys::run(&command),
+        Command::Man { folder } => commands::man::run(Cli::command(), &folder),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "medparse", &mut script);

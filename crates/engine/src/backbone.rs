@@ -144,6 +144,9 @@ impl Backbone {
             let map = Map { size: [side; 2], parts: &PARTS[index] };
             let (x, next) = neighbours(maps, index);
             for (block, layer) in stage.blocks.iter().enumerate() {
+                if trace.is_stopped() {
+                    return;
+                }
                 let name = if trace.is_watched() {
                     format!("backbone.layers.{index}.blocks.{block}")
                 } else {

@@ -163,7 +163,8 @@ impl Engine {
         self.stored.iter().map(|stored| stored.bytes().len()).sum()
     }
 
-    /// Encodes a normalised picture, `[3, S, S]`.
+    /// Encodes a normalised picture, `[3, S, S]`; what comes of a run that was stopped
+    /// ([`Trace::until`]) means nothing.
     ///
     /// # Panics
     /// If `planes` has another length.
@@ -192,9 +193,13 @@ impl Engine {
             let finest = &mut parts.features[..level(1)];
             self.pixel_decoder.pyramid(cpu, maps, (levels, finest), arena, trace);
         }
-        self.pixel_decoder.features(cpu, parts.features, arena.rest(), trace);
-        let levels = [level_4, level_3, level_2];
-        self.query_decoder.look(cpu, levels, &mut parts, arena, trace);
+        if !trace.is_stopped() {
+            self.pixel_decoder.features(cpu, parts.features, arena.rest(), trace);
+        }
+        if !trace.is_stopped() {
+            let levels = [level_4, level_3, level_2];
+            self.query_decoder.look(cpu, levels, &mut parts, arena, trace);
+        }
         EncodedImage::new(image, self.layout.clone())
     }
 

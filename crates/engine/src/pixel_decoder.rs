@@ -154,6 +154,9 @@ impl PixelDecoder {
         trace: &mut Trace<'_>,
     ) {
         let tokens = arena.take::<f32>(self.level_len(4));
+        if trace.is_stopped() {
+            return;
+        }
         self.encode(cpu, maps[3], tokens, arena.rest(), trace);
         let [level_4, level_3, level_2] = levels;
         let [rung_3, rung_2, rung_1] = &self.rungs[..] else { unreachable!("three are made") };
@@ -173,6 +176,9 @@ impl PixelDecoder {
         to: &mut [f32],
         (mut arena, trace): (Arena<'_>, &mut Trace<'_>),
     ) {
+        if trace.is_stopped() {
+            return;
+        }
         let sum = arena.take::<f32>(self.level_len(rung.level));
         rung.join(cpu, maps, sum, arena.rest(), trace);
         rung.layer.forward(cpu, sum, to, arena, trace);

@@ -36,6 +36,8 @@ pub struct PartTime {
 pub struct Trace<'a> {
     sink: Option<&'a mut dyn StageSink>,
     times: Option<&'a mut Vec<PartTime>>,
+    /// Says whether nobody waits for the answer any more.
+    stop: Option<&'a dyn Fn() -> bool>,
 }
 
 impl<'a> Trace<'a> {
@@ -46,12 +48,23 @@ impl<'a> Trace<'a> {
 
     /// Hands every stage to `sink`; slower, since stages are computed that are not needed.
     pub fn stages(sink: &'a mut dyn StageSink) -> Self {
-        Self { sink: Some(sink), times: None }
+        Self { sink: Some(sink), ..Self::default() }
     }
 
     /// Adds up the times of the parts.
     pub fn times(times: &'a mut Vec<PartTime>) -> Self {
-        Self { sink: None, times: Some(times) }
+        Self { times: Some(times), ..Self::default() }
+    }
+
+    /// Shows nothing, and asks `stop` before each block of the backbone and each level of the pyramid
+    /// whether the run is to end there.
+    pub fn until(stop: &'a dyn Fn() -> bool) -> Self {
+        Self { stop: Some(stop), ..Self::default() }
+    }
+
+    /// Whether the run is to end, what it has computed being of no use.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop())
     }
 
     /// Whether somebody looks at the stages.

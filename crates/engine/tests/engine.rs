@@ -1,6 +1,7 @@
 //! The engine by itself: threads, formats and packed files. Its numbers are held against the
 //! reference's, and against the network's at odd sizes, by `medparse-parity`.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 
 use medparse_config::NetworkConfig;
@@ -144,4 +145,26 @@ fn a_checkpoint_of_other_sizes_is_refused_by_its_keys() {
         Checkpoint::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/tiny/tiny.pt"));
     let error = Engine::load(&config(), &file.unwrap(), &EngineOptions::default()).unwrap_err();
     assert!(error.to_string().contains("presence_head"), "{error}");
+}
+
+#[test]
+fn a_stopped_run_computes_no_further_block() {
+    let engine = engine(Precision::F32, Isa::best(), 1);
+    let planes = vec![0.5; 3 * engine.image_side().pow(2)];
+    let asked = Cell::new(0);
+    let count_until = |limit: usize| {
+        asked.set(0);
+        let stop = || {
+            asked.set(asked.get() + 1);
+            asked.get() >= limit
+        };
+        engine.encode_image(&planes, &mut Trace::until(&stop));
+        asked.get()
+    };
+    let blocks: usize = config().backbone.depths.iter().sum();
+    let all = count_until(usize::MAX);
+    assert!(all > blocks, "asked {all} times, before {blocks} blocks and what follows them");
+    // What follows the backbone asks once more each, and does nothing.
+    assert!(count_until(1) <= 1 + (all - blocks));
+    assert!(count_until(blocks / 2) <= blocks / 2 + (all - blocks));
 }

@@ -78,6 +78,9 @@ pub enum SegmentError {
     /// The picture was encoded by another model.
     #[error("the picture was encoded by another model; encode it with this one first")]
     Foreign,
+    /// Whoever asked does not wait any more.
+    #[error("stopped before the picture was encoded")]
+    Stopped,
     /// A mask could not be made.
     #[error(transparent)]
     Mask(#[from] medparse_imaging::Error),
@@ -147,6 +150,25 @@ impl Model {
     /// When the picture is empty.
     pub fn encode_as(&self, picture: &Picture, fit: Fit) -> Result<EncodedPicture, SegmentError> {
         self.encode_traced(picture, fit, &mut Trace::none())
+    }
+
+    /// As [`Model::encode_as`], asking `stop` again and again whether to go on: on this machine's
+    /// processor before each block of the backbone and each level of the pyramid, elsewhere before and
+    /// after.
+    ///
+    /// # Errors
+    /// [`SegmentError::Stopped`] where `stop` said so, and those of [`Model::encode`].
+    pub fn encode_until(
+        &self,
+        picture: &Picture,
+        fit: Fit,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<EncodedPicture, SegmentError> {
+        if stop() {
+            return Err(SegmentError::Stopped);
+        }
+        let encoded = self.encode_traced(picture, fit, &mut Trace::until(stop))?;
+        if stop() { Err(SegmentError::Stopped) } else { Ok(encoded) }
     }
 
     pub(crate) fn encode_traced(

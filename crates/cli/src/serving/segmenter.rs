@@ -115,16 +115,14 @@ impl Segmenter for ModelSegmenter {
         fit: Fit,
         cancel: &CancelToken,
     ) -> Result<EncodedPicture, SegmentError> {
-        if cancel.is_cancelled() {
-            return Err(SegmentError::Cancelled);
-        }
         let model_fit = match fit {
             Fit::Model => self.model.fit(),
             Fit::Stretch => ModelFit::Stretch,
             Fit::Pad => ModelFit::Pad,
         };
-        let encoding =
-            self.compute(|| self.model.encode_as(picture, model_fit)).map_err(refused)?;
+        let stop = || cancel.is_cancelled();
+        let encoding = self.compute(|| self.model.encode_until(picture, model_fit, &stop));
+        let encoding = encoding.map_err(refused)?;
         Ok(EncodedPicture { bytes: encoding.bytes(), value: Box::new(encoding) })
     }
 
@@ -215,7 +213,10 @@ fn bytes_of(probabilities: &[f32]) -> Vec<u8> {
 }
 
 fn refused(error: medparse::SegmentError) -> SegmentError {
-    SegmentError::Unusable(error.to_string())
+    match error {
+        medparse::SegmentError::Stopped => SegmentError::Cancelled,
+        error => SegmentError::Unusable(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A model loaded from files and asked, against the reference's answers on the small network.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,23 @@ fn one_encoding_serves_many_questions() {
         assert!(asked.iter().all(|answer| answer.mask.dimensions() == (90, 70)));
     }
     assert!(matches!(model.ask(&encoded, &[], &options), Err(SegmentError::NoPrompt)));
+}
+
+#[test]
+fn an_encoding_that_nobody_waits_for_ends() {
+    let model = tiny();
+    let picture = procedural::cells(64, 64, 5).unwrap().picture;
+    let asked = Cell::new(0);
+    let stop = || {
+        asked.set(asked.get() + 1);
+        asked.get() > 3
+    };
+    let outcome = model.encode_until(&picture, model.fit(), &stop);
+    assert!(matches!(outcome, Err(SegmentError::Stopped)));
+    let whole = model.encode_until(&picture, model.fit(), &|| false).unwrap();
+    let prompts = Prompt::split("liver").unwrap();
+    let answers = model.ask(&whole, &prompts, &SegmentOptions::default()).unwrap();
+    assert_eq!(answers[0].mask, model.segment(&picture, &prompts).unwrap()[0].mask);
 }
 
 #[test]

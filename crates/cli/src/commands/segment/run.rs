@@ -217,7 +217,11 @@ impl Run<'_> {
 }
 
 /// Brings a mask from the turned picture to the file's own pixels.
-pub fn turned_back(mask: &Mask, view: &View, volume: &Volume) -> Result<Mask, medparse_imaging::Error> {
+pub fn turned_back(
+    mask: &Mask,
+    view: &View,
+    volume: &Volume,
+) -> Result<Mask, medparse_imaging::Error> {
     let [width, height, _] = volume.dimensions();
     let mut pixels = vec![0; width * height];
     view.put_plane(mask.pixels(), 0, &mut pixels);
