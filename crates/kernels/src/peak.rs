@@ -62,8 +62,8 @@ impl DotKernel for Chains {
 impl Chains {
     #[inline(always)]
     fn chains<D: Dot, const N: usize>(self, dot: D) -> f64 {
-        let words = black_box([0u32; LANES]);
-        // SAFETY: the array holds sixteen words.
+        let words = black_box([0u32; 2 * LANES]);
+        // SAFETY: the array holds a row's word and one sixteen further on, and sixteen words of columns.
         let (row, columns) = unsafe { (dot.row(words.as_ptr()), dot.columns(words.as_ptr())) };
         let mut sums = [dot.zero(); N];
         for _ in 0..self.0 {

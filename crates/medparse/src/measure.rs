@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use medparse_engine::peak::{self, Format};
-use medparse_engine::{Engine, PartTime, Precision, Trace};
+use medparse_engine::{Engine, Isa, PartTime, Precision, Trace};
 use medparse_imaging::Picture;
 
 use crate::model::{Model, SegmentError};
@@ -46,16 +46,14 @@ pub enum MeasureError {
     /// The engine does not compute it.
     #[error("only what this machine's processor computes can be measured part by part")]
     NotTheProcessor,
-    /// The products would run on plain code.
+    /// The products ran on plain code.
     #[error(
-        "the instructions in use ({instructions}) have none for {format} products: they run on the \
-         reference path, whose speed says nothing"
+        "the instructions in use ({instructions}) are the reference path, whose speed says nothing; this processor \
+         has {}", Isa::best()
     )]
     ReferencePath {
         /// The instruction set.
         instructions: &'static str,
-        /// The format of the products.
-        format: Precision,
     },
     /// The picture or the phrases can't be used.
     #[error(transparent)]
@@ -122,15 +120,8 @@ impl Model {
             (answer, &mut Trace::times(&mut parts)),
         )?;
         let asking = start.elapsed();
-        for format in parts.iter().filter_map(|part| part.products) {
-            let has_instructions = match format {
-                Precision::F32 => isa.name() != "portable",
-                Precision::Bf16 => isa.has_bf16_dot(),
-                Precision::Int8 => isa.has_int8_dot(),
-            };
-            if !has_instructions {
-                return Err(MeasureError::ReferencePath { instructions: isa.name(), format });
-            }
+        if isa == Isa::PORTABLE {
+            return Err(MeasureError::ReferencePath { instructions: isa.name() });
         }
         Ok(Measurement { parts, encoding, asking })
     }

@@ -8,9 +8,10 @@ use super::dot::{Dot, DotKernel, With};
 use crate::isa::Bf16;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Avx512;
-use crate::simd::Simd;
+use crate::simd::{LANES, Simd};
 
-/// bfloat16 without instructions for it: the two values of a word are widened and multiplied in f32.
+/// bfloat16 without instructions for it: the two values of a word are widened and multiplied in f32. Rows are widened
+/// once for all panels, and then cost no more than f32 rows; panels are widened once for all rows of a tile.
 #[derive(Clone, Copy)]
 pub(crate) struct WidenedBf16<S>(pub S);
 
@@ -25,6 +26,8 @@ impl<S: Simd> Dot for WidenedBf16<S> {
         8 => (4, 1),
         _ => (2, 1),
     };
+
+    const UNPACKS: bool = true;
 
     #[inline(always)]
     fn simd(self) -> S {
@@ -43,8 +46,21 @@ impl<S: Simd> Dot for WidenedBf16<S> {
 
     #[inline(always)]
     unsafe fn row(self, from: *const u32) -> (S::F32, S::F32) {
-        // SAFETY: the caller promises a readable word.
-        self.0.widen_bf16_pairs(self.0.splat(unsafe { from.cast::<f32>().read_unaligned() }))
+        // SAFETY: the caller promises readable words at these places.
+        unsafe {
+            let from = from.cast::<f32>();
+            (self.0.splat(from.read_unaligned()), self.0.splat(from.add(LANES).read_unaligned()))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn unpack(self, from: &[u32; LANES], to: *mut u32) {
+        let (low, high) = self.0.widen_bf16_pairs(self.0.load(&from.map(f32::from_bits)));
+        // SAFETY: the caller promises thirty-two writable words.
+        unsafe {
+            self.0.store_ptr(to.cast(), low);
+            self.0.store_ptr(to.add(LANES).cast(), high);
+        }
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use super::int8::PlainInt8;
 #[cfg(target_arch = "x86_64")]
 use super::int8::{Avx2Int8, Avx512Int8, VnniInt8};
 use crate::isa::{Isa, Set};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, LANES, Simd};
 
 /// A computation that is compiled once per element type and instruction set.
 pub(crate) trait DotKernel {
@@ -33,6 +33,9 @@ pub(crate) trait Dot: Copy + Send + Sync {
     /// registers: one of 14x2, 12x2, 6x1, 4x1 and 2x1.
     const TILE: (usize, usize);
 
+    /// Whether rows are [unpacked](Dot::unpack) before they are multiplied, once for all panels.
+    const UNPACKS: bool = false;
+
     fn simd(self) -> Self::Simd;
 
     /// Runs `kernel` in code compiled for this instruction set.
@@ -42,8 +45,18 @@ pub(crate) trait Dot: Copy + Send + Sync {
     fn zero(self) -> Self::Sums;
 
     /// # Safety
-    /// A word must be readable at `from`.
+    /// A word must be readable at `from`; of unpacked rows, another one sixteen words further on.
     unsafe fn row(self, from: *const u32) -> Self::Row;
+
+    /// Makes sixteen words of a row into thirty-two, as [`Dot::row`] reads them.
+    ///
+    /// # Safety
+    /// Thirty-two words must be writable at `to`.
+    #[inline(always)]
+    unsafe fn unpack(self, from: &[u32; LANES], to: *mut u32) {
+        let _ = (from, to);
+        unreachable!("only rows that are unpacked ask for it");
+    }
 
     /// # Safety
     /// Sixteen words must be readable at `from`.

@@ -1,19 +1,21 @@
 //! The inner loops of the packed product: a register tile, and a strip of rows against panels of columns.
 
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::dot::Dot;
 use super::epilogue::Finish;
 use super::layout::PANEL;
-use crate::simd::Simd;
+use crate::buffer::AlignedVec;
+use crate::simd::{LANES, Simd};
 
 /// The most rows of a strip; the sums of a strip and a panel, and a good part of the strip itself, stay in the
 /// second level of cache while all panels pass.
 pub(crate) const STRIP: usize = 112;
 
 /// Words along the depth that are summed before the next tile is taken up, so that this part of a panel stays in the
-/// second level of cache while the tiles of the strip pass.
+/// second level of cache while the tiles of the strip pass. Half as many where rows are unpacked.
 const DEPTH_BLOCK: usize = 1024;
 
 /// How far ahead of its use a panel is fetched into the first level of cache, in words along the depth.
@@ -57,6 +59,46 @@ struct Ahead {
 /// Panels whose sums are kept while the depth passes: a part of a deep strip is fetched once for all of them.
 const GROUP: usize = 4;
 
+thread_local! {
+    /// Unpacked rows of a strip, a part of the depth; kept for the next one.
+    static UNPACKED: RefCell<AlignedVec<u32>> = RefCell::new(AlignedVec::zeroed(0));
+}
+
+/// Words from one unpacked row to the next: never a multiple of a page.
+const fn unpacked_pitch(words: usize) -> usize {
+    2 * words.next_multiple_of(LANES) + LANES
+}
+
+/// Unpacks `words` words of each of `rows` rows.
+///
+/// # Safety
+/// The rows must be readable as described.
+#[inline(always)]
+unsafe fn unpack<D: Dot>(
+    dot: D,
+    a: RowWords,
+    [rows, words]: [usize; 2],
+    buffer: &mut AlignedVec<u32>,
+) -> RowWords {
+    let pitch = unpacked_pitch(words);
+    if buffer.len() < rows * pitch {
+        *buffer = AlignedVec::zeroed(STRIP * pitch);
+    }
+    for (row, to) in buffer.chunks_exact_mut(pitch).take(rows).enumerate() {
+        for (line, to) in to.chunks_exact_mut(2 * LANES).take(words.div_ceil(LANES)).enumerate() {
+            let count = LANES.min(words - line * LANES);
+            let mut from = [0; LANES];
+            // SAFETY: the caller promises `count` words of this line; `to` has room for twice a line.
+            unsafe {
+                let start = a.start.add(row * a.row + line * a.line);
+                std::ptr::copy_nonoverlapping(start, from.as_mut_ptr().cast(), count * 4);
+                dot.unpack(&from, to.as_mut_ptr());
+            }
+        }
+    }
+    RowWords { start: buffer.as_ptr().cast(), row: pitch * 4, line: 2 * LANES * 4 }
+}
+
 #[repr(align(64))]
 struct Sums([MaybeUninit<u32>; GROUP * STRIP * PANEL]);
 
@@ -73,23 +115,54 @@ pub(crate) unsafe fn strip<D: Dot>(
     panels: Range<usize>,
     finish: &Finish<'_>,
 ) {
+    // Taken out and put back, not borrowed in a closure, whose code would not be this instruction set's.
+    let mut unpacked = UNPACKED.replace(AlignedVec::zeroed(0));
+    // SAFETY: passed on from the caller.
+    unsafe { strip_with(dot, a, b, (rows, panels), finish, &mut unpacked) };
+    UNPACKED.set(unpacked);
+}
+
+/// As [`strip`], with memory for unpacked rows.
+///
+/// # Safety
+/// As for [`strip`].
+#[inline(always)]
+unsafe fn strip_with<D: Dot>(
+    dot: D,
+    a: RowWords,
+    b: PanelWords,
+    (rows, panels): (Range<usize>, Range<usize>),
+    finish: &Finish<'_>,
+    unpacked: &mut AlignedVec<u32>,
+) {
     debug_assert!(rows.len() <= STRIP);
     let mut sums = Sums([MaybeUninit::uninit(); GROUP * STRIP * PANEL]);
     let sums = sums.0.as_mut_ptr().cast::<u32>();
+    let depth = if D::UNPACKS { DEPTH_BLOCK / 2 } else { DEPTH_BLOCK };
     let words_of =
         |panel: usize, word: usize| b.start.wrapping_add(panel * b.stride + word * PANEL);
+    // Rows of a shallow product are unpacked for all panels at once, and otherwise for a group of them.
+    let mut unpacked_from = None;
     for first in panels.clone().step_by(GROUP) {
         let group = first..panels.end.min(first + GROUP);
-        for word in (0..b.words.max(1)).step_by(DEPTH_BLOCK) {
-            let last = word + DEPTH_BLOCK >= b.words;
+        for word in (0..b.words.max(1)).step_by(depth) {
+            let last = word + depth >= b.words;
+            let words = depth.min(b.words - word.min(b.words));
+            let start = a.start.wrapping_add(rows.start * a.row + word / LANES * a.line);
+            let mut a = RowWords { start, ..a };
+            if D::UNPACKS {
+                a = match unpacked_from {
+                    Some((from, unpacked)) if from == word => unpacked,
+                    // SAFETY: the caller promises these rows and words.
+                    _ => unsafe { unpack(dot, a, [rows.len(), words], unpacked) },
+                };
+                unpacked_from = Some((word, a));
+            }
             for panel in group.clone() {
                 let block = Block {
-                    a: RowWords {
-                        start: a.start.wrapping_add(rows.start * a.row + word / 16 * a.line),
-                        ..a
-                    },
+                    a,
                     b: words_of(panel, word),
-                    words: DEPTH_BLOCK.min(b.words - word.min(b.words)),
+                    words,
                     sums: sums.wrapping_add((panel - first) * STRIP * PANEL),
                     first: word == 0,
                     last,
@@ -97,7 +170,7 @@ pub(crate) unsafe fn strip<D: Dot>(
                 };
                 let next = match panel + 1 {
                     next if next < group.end => Some((next, word)),
-                    _ if !last => Some((first, word + DEPTH_BLOCK)),
+                    _ if !last => Some((first, word + depth)),
                     next => Some((next, 0)).filter(|_| next < panels.end),
                 };
                 let ahead = Ahead {
