@@ -5,6 +5,7 @@ use std::sync::Arc;
 use medparse_kernels::Arena;
 use medparse_kernels::attention::KeyValues;
 
+use crate::stored::Number;
 use crate::workspace::Block;
 
 /// A picture as the query decoder sees it: mask features, attention keys and values of every
@@ -18,8 +19,8 @@ pub struct EncodedImage {
 /// Where the parts of an encoded picture lie, one after the other.
 #[derive(Debug)]
 pub(crate) struct ImageLayout {
-    /// Values of the mask features; of the panels of each level's shrunken ones; of the packed keys
-    /// and values of each layer.
+    /// Values of the mask features; of the panels of each level's shrunken ones; bytes of the packed
+    /// keys and values of each layer.
     pub features: usize,
     pub panels: [usize; 3],
     pub seen: Vec<[usize; 2]>,
@@ -29,14 +30,20 @@ pub(crate) struct ImageLayout {
 pub(crate) struct ImageParts<'a> {
     pub features: &'a mut [f32],
     pub panels: [&'a mut [f32]; 3],
-    pub seen: Vec<[&'a mut [f32]; 2]>,
+    pub seen: Vec<[&'a mut [u8]; 2]>,
 }
 
 impl ImageLayout {
     /// Bytes of all parts.
     pub fn bytes(&self) -> usize {
-        let lens = self.panels.into_iter().chain(self.seen.iter().flatten().copied());
-        Arena::bytes::<f32>(self.features) + lens.map(Arena::bytes::<f32>).sum::<usize>()
+        let seen = self.seen.iter().flatten().copied().map(Arena::bytes::<u8>);
+        self.seen_start() + seen.sum::<usize>()
+    }
+
+    /// Where the keys and values begin.
+    fn seen_start(&self) -> usize {
+        let panels = self.panels.map(Arena::bytes::<f32>);
+        Arena::bytes::<f32>(self.features) + panels.iter().sum::<usize>()
     }
 
     /// Cuts the parts from a block of [`ImageLayout::bytes`].
@@ -79,15 +86,15 @@ impl EncodedImage {
     }
 
     /// The keys and values of a layer.
-    pub(crate) fn seen(&self, layer: usize) -> KeyValues<'_> {
-        let ImageLayout { features, panels, seen } = &*self.layout;
-        let before = panels.iter().chain(seen[..layer].iter().flatten());
-        let before = before.map(|&len| Arena::bytes::<f32>(len)).sum::<usize>();
-        let start = Arena::bytes::<f32>(*features) + before;
+    pub(crate) fn seen<T: Number>(&self, layer: usize) -> KeyValues<'_, T> {
+        let seen = &self.layout.seen;
+        let before = seen[..layer].iter().flatten().copied().map(Arena::bytes::<u8>);
+        let start = self.layout.seen_start() + before.sum::<usize>();
         let [keys, values] = seen[layer];
+        let part = |start: usize, len: usize| bytemuck::cast_slice(&self.block[start..start + len]);
         KeyValues {
-            keys: self.part(start, keys),
-            values: self.part(start + Arena::bytes::<f32>(keys), values),
+            keys: part(start, keys),
+            values: part(start + Arena::bytes::<u8>(keys), values),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use medparse_config::Mismatch;
 use medparse_kernels::conv::{Conv, Winograd};
 use medparse_kernels::depthwise::pack_depthwise;
-use medparse_kernels::gemm::{Element, Panels, pack_bf16, pack_f32, pack_int8};
+use medparse_kernels::gemm::{Element, Float, Panels, pack_bf16, pack_f32, pack_int8};
 use medparse_kernels::{Cpu, Matrix};
 use medparse_weights::{Checkpoint, ElementType};
 
@@ -174,15 +174,18 @@ impl<E> Loader<'_, E> {
         Ok(self.panels(key, matrix, [depth, out_channels], precision))
     }
 
-    /// The weights of a 3×3 convolution, transformed for Winograd's algorithm.
-    pub fn winograd(&mut self, key: &str, conv: &Winograd) -> Result<Vector, E> {
+    /// The weights of a 3×3 convolution, transformed for Winograd's algorithm; answers what it stored.
+    pub fn winograd<T: Number + Float>(
+        &mut self,
+        key: &str,
+        conv: &Winograd,
+    ) -> Result<Arc<Stored>, E> {
         let (input, output) = (conv.in_channels, conv.out_channels);
         let raw = self.raw(key, &[output, input, 3, 3])?;
         let cpu = &self.cpu.clone();
-        let pack = |raw: &[f32], to: &mut [f32]| conv.pack(cpu, raw, to);
-        let len = conv.packed_len();
-        let stored = self.keep(&format!("{key}.winograd"), vec![len], raw.as_deref(), pack);
-        Ok(Vector::new(stored, len))
+        let pack = |raw: &[f32], to: &mut [T]| conv.pack(cpu, raw, to);
+        let shape = vec![conv.packed_len::<T>()];
+        Ok(self.keep(&format!("{key}.winograd"), shape, raw.as_deref(), pack))
     }
 
     /// The weights `[channels, 1, kernel, kernel]` of a depthwise convolution.

@@ -17,8 +17,9 @@ use crate::precision::Precision;
 const LAYOUT_KEY: &str = "medparse.packed";
 
 /// The layout that this version writes and reads: panels of 32 columns, depthwise filters in
-/// blocks of 16 channels, 3×3 convolutions at the points 0, ±5/8, ±3/2 and infinity.
-const LAYOUT: &str = "panels-32 blocks-16 winograd-4-5/8-3/2";
+/// blocks of 16 channels, 3×3 convolutions at the points 0, ±5/8, ±3/2 and infinity, in f32 or
+/// bfloat16.
+const LAYOUT: &str = "panels-32 blocks-16 winograd-4-5/8-3/2-as-words";
 
 /// The metadata that says in which precision.
 const PRECISION_KEY: &str = "medparse.precision";

@@ -4,9 +4,10 @@
 
 use std::time::Instant;
 
+use half::bf16;
 use medparse_config::{LEVELS, NetworkConfig};
 use medparse_kernels::attention::{Attention, AttentionOutput, KeyValuesMut};
-use medparse_kernels::gemm::{Epilogue, Panels, Rows, RowsMut, gemm_f32, pack_f32};
+use medparse_kernels::gemm::{Epilogue, Float, Panels, Rows, RowsMut, gemm_f32, pack_f32};
 use medparse_kernels::resample::Resize;
 use medparse_kernels::{Activation, Arena, Cpu, Matrix};
 
@@ -28,6 +29,8 @@ pub(crate) struct QueryDecoder {
     width: usize,
     queries: usize,
     mask_width: usize,
+    /// The format that keys and values of the picture are kept in: f32 or bfloat16.
+    seen: Precision,
     /// Side of the mask features, in pixels.
     side: usize,
     query_feat: Vector,
@@ -97,6 +100,7 @@ impl QueryDecoder {
             width,
             queries,
             mask_width,
+            seen: formats.seen.of_words(),
             side: stage_side(config.image_size, 0),
             query_feat,
             query_embed,
@@ -122,6 +126,14 @@ impl QueryDecoder {
         (self.side >> (LEVELS - level)).pow(2)
     }
 
+    /// Values of scratch space of an attention to the picture.
+    fn packed_scratch(&self, cpu: &Cpu, problem: &Attention) -> usize {
+        match self.seen {
+            Precision::F32 => problem.packed_scratch::<f32>(cpu),
+            Precision::Bf16 | Precision::Int8 => problem.packed_scratch::<bf16>(cpu),
+        }
+    }
+
     /// The attention of a layer to its level.
     fn cross(&self, layer: usize) -> Attention {
         self.layers[layer].cross.problem(1, self.queries, self.pixels(layer % LEVELS))
@@ -137,7 +149,10 @@ impl QueryDecoder {
             seen: (0..self.layers.len())
                 .map(|layer| {
                     let cross = self.cross(layer);
-                    [cross.packed_keys(), cross.packed_values()]
+                    match self.seen {
+                        Precision::F32 => packed_bytes::<f32>(&cross),
+                        Precision::Bf16 | Precision::Int8 => packed_bytes::<bf16>(&cross),
+                    }
                 })
                 .collect(),
         }
@@ -184,9 +199,13 @@ impl QueryDecoder {
                 let cross = &self.layers[layer].cross;
                 cross.key.rows(cpu, placed, keys, arena.rest());
                 cross.value.rows(cpu, source, values, arena.rest());
-                let [keys_to, values_to] = &mut parts.seen[layer];
-                let packed = KeyValuesMut { keys: keys_to, values: values_to };
-                self.cross(layer).pack(cpu, [keys, values], packed);
+                let (problem, made) = (self.cross(layer), [&*keys, &*values]);
+                match self.seen {
+                    Precision::F32 => pack_seen::<f32>(cpu, &problem, made, &mut parts.seen[layer]),
+                    Precision::Bf16 | Precision::Int8 => {
+                        pack_seen::<bf16>(cpu, &problem, made, &mut parts.seen[layer]);
+                    }
+                }
                 flop += cross.key.flop(pixels) + cross.value.flop(pixels);
             }
         }
@@ -215,7 +234,7 @@ impl QueryDecoder {
         let masks = Arena::bytes::<f32>(self.queries * self.mask_width);
         let layers = self.layers.iter().enumerate().map(|(index, layer)| {
             let cross = self.cross(index);
-            let scratch = Arena::bytes::<f32>(cross.packed_scratch(cpu))
+            let scratch = Arena::bytes::<f32>(self.packed_scratch(cpu, &cross))
                 .max(layer.cross.query.scratch(self.queries))
                 .max(layer.cross.output.scratch(self.queries));
             let logits = Arena::bytes::<f32>(self.queries * logits_pitch(cross.keys));
@@ -334,10 +353,19 @@ impl QueryDecoder {
         let problem = self.cross(index);
         {
             let mut arena = arena.rest();
-            let scratch = arena.take(problem.packed_scratch(cpu));
+            let scratch = arena.take(self.packed_scratch(cpu, &problem));
             let output = AttentionOutput { out: &mut *mixed, logsumexp: None };
-            let seen = (image.seen(index), Some(blocked));
-            problem.forward_packed(cpu, placed, seen, output, scratch);
+            let blocked = Some(blocked);
+            match self.seen {
+                Precision::F32 => {
+                    let seen = (image.seen::<f32>(index), blocked);
+                    problem.forward_packed(cpu, placed, seen, output, scratch);
+                }
+                Precision::Bf16 | Precision::Int8 => {
+                    let seen = (image.seen::<bf16>(index), blocked);
+                    problem.forward_packed(cpu, placed, seen, output, scratch);
+                }
+            }
         }
         layer.cross.output.add(cpu, mixed, objects, arena);
         layer.cross_norm.in_place(cpu, objects);
@@ -406,6 +434,25 @@ impl QueryDecoder {
         }
         masks
     }
+}
+
+/// Bytes of packed keys and values.
+fn packed_bytes<T: Float>(problem: &Attention) -> [usize; 2] {
+    [problem.packed_keys::<T>(), problem.packed_values::<T>()].map(|len| len * size_of::<T>())
+}
+
+/// Packs keys and values into bytes.
+fn pack_seen<T: Float>(
+    cpu: &Cpu,
+    problem: &Attention,
+    made: [&[f32]; 2],
+    [keys, values]: &mut [&mut [u8]; 2],
+) {
+    let packed = KeyValuesMut::<T> {
+        keys: bytemuck::cast_slice_mut(keys),
+        values: bytemuck::cast_slice_mut(values),
+    };
+    problem.pack(cpu, made, packed);
 }
 
 impl Layer {

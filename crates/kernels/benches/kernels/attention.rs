@@ -25,8 +25,8 @@ pub fn run(bench: &Bench) {
         let name = format!("attention {queries}x{keys}");
 
         let (mut keys_packed, mut values_packed) = (
-            AlignedVec::<f32>::zeroed(shape.packed_keys()),
-            AlignedVec::<f32>::zeroed(shape.packed_values()),
+            AlignedVec::<f32>::zeroed(shape.packed_keys::<f32>()),
+            AlignedVec::<f32>::zeroed(shape.packed_values::<f32>()),
         );
         shape.pack(
             cpu,
@@ -34,7 +34,7 @@ pub fn run(bench: &Bench) {
             KeyValuesMut { keys: &mut keys_packed, values: &mut values_packed },
         );
         let packed = KeyValues { keys: &keys_packed, values: &values_packed };
-        let mut scratch = AlignedVec::<f32>::zeroed(shape.packed_scratch(cpu));
+        let mut scratch = AlignedVec::<f32>::zeroed(shape.packed_scratch::<f32>(cpu));
         for (label, blocked) in [("packed", None), ("packed, masked", Some(&blocked[..]))] {
             bench.time(&format!("{name} {label}"), work(), || {
                 let output = AttentionOutput { out: &mut out, logsumexp: None };

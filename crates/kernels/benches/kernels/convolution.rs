@@ -101,12 +101,12 @@ fn winograd(bench: &Bench) {
         };
         let pixels = side * side;
         let x = AlignedVec::from_slice(&numbers(pixels * channels));
-        let mut packed = AlignedVec::<f32>::zeroed(conv.packed_len());
+        let mut packed = AlignedVec::<f32>::zeroed(conv.packed_len::<f32>());
         conv.pack(cpu, &numbers(channels * channels * 9), &mut packed);
         let weights =
             WinogradWeights { packed: &packed, bias: None, activation: Activation::Identity };
         let mut y = AlignedVec::<f32>::zeroed(pixels * channels);
-        let mut scratch = AlignedVec::<f32>::zeroed(conv.scratch(cpu));
+        let mut scratch = AlignedVec::<f32>::zeroed(conv.scratch::<f32>(cpu));
         let flops = 2.0 * (9 * pixels * channels * channels) as f64;
         bench.time(&format!("winograd {channels}@{side}"), Work::Flops(flops, Format::F32), || {
             let x = Rows::row_major(&x, pixels, channels);

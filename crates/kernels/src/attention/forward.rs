@@ -5,27 +5,28 @@ use std::ops::Range;
 use super::Attention;
 use super::softmax::{block_and_find_greatest, exponentials};
 use crate::gemm::layout::SharedRows;
-use crate::gemm::{Epilogue, Panels, Rows, RowsMut, Store, gemm_f32, pack_f32};
+use crate::gemm::{Epilogue, Float, Panels, Rows, RowsMut, Store};
 use crate::matrix::Matrix;
 use crate::simd::{Kernel, LANES, Simd};
 use crate::threads::Cpu;
 
-/// Keys and values that [`Attention::pack`] wrote, to be asked many times.
+/// Keys and values that [`Attention::pack`] wrote, to be asked many times. In bfloat16, queries and weights are
+/// rounded to it too; sums and softmax are in f32 always.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyValues<'a> {
+pub struct KeyValues<'a, T = f32> {
     /// `[batch, heads]` of [`Panels`], depth `head_dim`, a column for each key.
-    pub keys: &'a [f32],
+    pub keys: &'a [T],
     /// `[batch, heads]` of [`Panels`], as deep as there are keys, a column for each of `head_dim`.
-    pub values: &'a [f32],
+    pub values: &'a [T],
 }
 
 /// Where [`Attention::pack`] writes.
 #[derive(Debug)]
-pub struct KeyValuesMut<'a> {
+pub struct KeyValuesMut<'a, T = f32> {
     /// As [`KeyValues::keys`], with [`Attention::packed_keys`] values.
-    pub keys: &'a mut [f32],
+    pub keys: &'a mut [T],
     /// As [`KeyValues::values`], with [`Attention::packed_values`] values.
-    pub values: &'a mut [f32],
+    pub values: &'a mut [T],
 }
 
 /// Where attention writes.
@@ -52,54 +53,54 @@ const PITCH: usize = BLOCK + LANES;
 
 impl Attention {
     /// Values that packed keys take.
-    pub fn packed_keys(&self) -> usize {
-        self.batch * self.heads * Panels::<f32>::len(self.head_dim, self.keys)
+    pub fn packed_keys<T: Float>(&self) -> usize {
+        self.batch * self.heads * Panels::<T>::len(self.head_dim, self.keys)
     }
 
     /// Values that packed values take.
-    pub fn packed_values(&self) -> usize {
-        self.batch * self.heads * Panels::<f32>::len(self.keys, self.head_dim)
+    pub fn packed_values<T: Float>(&self) -> usize {
+        self.batch * self.heads * Panels::<T>::len(self.keys, self.head_dim)
     }
 
     /// Packs keys and values for [`Attention::forward_packed`].
     ///
     /// # Panics
     /// If a length does not fit the shape.
-    pub fn pack(&self, cpu: &Cpu, [k, v]: [&[f32]; 2], packed: KeyValuesMut<'_>) {
+    pub fn pack<T: Float>(&self, cpu: &Cpu, [k, v]: [&[f32]; 2], packed: KeyValuesMut<'_, T>) {
         self.check_keys("k", k.len());
         self.check_keys("v", v.len());
-        assert_eq!(packed.keys.len(), self.packed_keys(), "the packed keys of {self:?}");
-        assert_eq!(packed.values.len(), self.packed_values(), "the packed values of {self:?}");
+        assert_eq!(packed.keys.len(), self.packed_keys::<T>(), "the packed keys of {self:?}");
+        assert_eq!(packed.values.len(), self.packed_values::<T>(), "the packed values of {self:?}");
         if k.is_empty() {
             return;
         }
         let alone = Cpu::single(cpu.isa());
-        let keys = packed.keys.chunks_mut(Panels::<f32>::len(self.head_dim, self.keys));
-        let values = packed.values.chunks_mut(Panels::<f32>::len(self.keys, self.head_dim));
+        let keys = packed.keys.chunks_mut(Panels::<T>::len(self.head_dim, self.keys));
+        let values = packed.values.chunks_mut(Panels::<T>::len(self.keys, self.head_dim));
         cpu.threads().each(keys.zip(values).enumerate(), |(index, (keys, values))| {
             let start = self.start(index, self.keys);
             let strides = [self.width(), 1];
             let [k, v] =
                 [k, v].map(|x| Matrix::strided(&x[start..], self.keys, self.head_dim, strides));
-            pack_f32(&alone, k.transposed(), keys);
-            pack_f32(&alone, v, values);
+            T::pack(&alone, k.transposed(), keys);
+            T::pack(&alone, v, values);
         });
     }
 
     /// Values of scratch space that [`Attention::forward_packed`] takes.
-    pub fn packed_scratch(&self, cpu: &Cpu) -> usize {
-        self.parts() * self.part_len() + cpu.threads().count() * self.share()
+    pub fn packed_scratch<T: Float>(&self, cpu: &Cpu) -> usize {
+        self.parts() * self.part_len() + cpu.threads().count() * self.share::<T>()
     }
 
     /// Attention over packed keys and values.
     ///
     /// # Panics
     /// If a length does not fit the shape, or `scratch` has fewer values than [`Attention::packed_scratch`] says.
-    pub fn forward_packed(
+    pub fn forward_packed<T: Float>(
         &self,
         cpu: &Cpu,
         q: &[f32],
-        (packed, blocked): (KeyValues<'_>, Option<&[bool]>),
+        (packed, blocked): (KeyValues<'_, T>, Option<&[bool]>),
         output: AttentionOutput<'_>,
         scratch: &mut [f32],
     ) {
@@ -107,14 +108,14 @@ impl Attention {
         self.check_queries("q", q.len());
         self.check_queries("out", out.len());
         self.check_mask(blocked);
-        assert_eq!(packed.keys.len(), self.packed_keys(), "the packed keys of {self:?}");
-        assert_eq!(packed.values.len(), self.packed_values(), "the packed values of {self:?}");
+        assert_eq!(packed.keys.len(), self.packed_keys::<T>(), "the packed keys of {self:?}");
+        assert_eq!(packed.values.len(), self.packed_values::<T>(), "the packed values of {self:?}");
         let rows = self.batch * self.heads * self.queries;
         assert!(
             logsumexp.as_ref().is_none_or(|saved| saved.len() == rows),
             "one sum for each query of each head"
         );
-        let needed = self.packed_scratch(cpu);
+        let needed = self.packed_scratch::<T>(cpu);
         assert!(
             scratch.len() >= needed,
             "{needed} values of scratch space are needed, {} were given",
@@ -129,9 +130,14 @@ impl Attention {
         }
         let (parts, workers) = scratch.split_at_mut(self.parts() * self.part_len());
         let tasks = parts.chunks_mut(self.part_len()).enumerate();
-        cpu.threads().each_with_scratch(workers, self.share(), tasks, |scratch, (index, part)| {
-            self.part(cpu, q, (packed, blocked), (index, part), scratch);
-        });
+        cpu.threads().each_with_scratch(
+            workers,
+            self.share::<T>(),
+            tasks,
+            |scratch, (index, part)| {
+                self.part(cpu, q, (packed, blocked), (index, part), scratch);
+            },
+        );
         let out = RowsMut::row_major(out, self.batch * self.queries, self.width()).shared();
         let saved = logsumexp.map(|saved| RowsMut::row_major(saved, rows, 1).shared());
         let tasks = parts.chunks(self.part_len() * self.segments()).enumerate();
@@ -142,7 +148,7 @@ impl Attention {
 
     /// Values of scratch space that [`Attention::forward`] takes.
     pub fn forward_scratch(&self, cpu: &Cpu) -> usize {
-        self.packed_keys() + self.packed_values() + self.packed_scratch(cpu)
+        self.packed_keys::<f32>() + self.packed_values::<f32>() + self.packed_scratch::<f32>(cpu)
     }
 
     /// Attention, packing keys and values on the way.
@@ -163,8 +169,8 @@ impl Attention {
             "{needed} values of scratch space are needed, {} were given",
             scratch.len()
         );
-        let (keys, scratch) = scratch.split_at_mut(self.packed_keys());
-        let (values, scratch) = scratch.split_at_mut(self.packed_values());
+        let (keys, scratch) = scratch.split_at_mut(self.packed_keys::<f32>());
+        let (values, scratch) = scratch.split_at_mut(self.packed_values::<f32>());
         self.pack(cpu, [k, v], KeyValuesMut { keys: &mut *keys, values: &mut *values });
         self.forward_packed(cpu, q, (KeyValues { keys, values }, blocked), output, scratch);
     }
@@ -191,9 +197,12 @@ impl Attention {
         self.tile_queries() * (self.head_dim + 2)
     }
 
-    /// Values of scratch space of one thread: scaled queries and a block of products.
-    fn share(&self) -> usize {
-        self.tile_queries() * (self.head_dim + PITCH)
+    /// Values of scratch space of one thread: scaled queries and a block of products, and either in another format.
+    fn share<T: Float>(&self) -> usize {
+        let rows = self.tile_queries();
+        rows * (self.head_dim + PITCH)
+            + T::rows_scratch(rows, self.head_dim)
+            + T::rows_scratch(rows, BLOCK)
     }
 
     /// The queries of a tile.
@@ -202,11 +211,11 @@ impl Attention {
     }
 
     /// One segment of keys for one tile of queries of one head.
-    fn part(
+    fn part<T: Float>(
         &self,
         cpu: &Cpu,
         q: &[f32],
-        (packed, blocked): (KeyValues<'_>, Option<&[bool]>),
+        (packed, blocked): (KeyValues<'_, T>, Option<&[bool]>),
         (index, part): (usize, &mut [f32]),
         scratch: &mut [f32],
     ) {
@@ -215,15 +224,17 @@ impl Attention {
         let head = index / self.segments() / self.tiles();
         let queries = self.tile(tile);
         let dim = self.head_dim;
-        let (scaled, products) = scratch.split_at_mut(self.tile_queries() * dim);
+        let (scaled, scratch) = scratch.split_at_mut(self.tile_queries() * dim);
+        let (products, scratch) = scratch.split_at_mut(self.tile_queries() * PITCH);
+        let (narrow, scratch) = scratch.split_at_mut(T::rows_scratch(self.tile_queries(), dim));
         let start = self.start(head, self.queries);
         for (query, scaled) in queries.clone().zip(scaled.chunks_exact_mut(dim)) {
             let q = &q[start + query * self.width()..][..dim];
             scaled.iter_mut().zip(q).for_each(|(scaled, q)| *scaled = q * self.scale);
         }
-        let scaled = Rows::row_major(scaled, queries.len(), dim);
+        let scaled = T::rows(&alone, Rows::row_major(scaled, queries.len(), dim), narrow);
         let (keys_len, values_len) =
-            (Panels::<f32>::len(dim, self.keys), Panels::<f32>::len(self.keys, dim));
+            (Panels::<T>::len(dim, self.keys), Panels::<T>::len(self.keys, dim));
         let keys = Panels::new(&packed.keys[head * keys_len..][..keys_len], dim, self.keys);
         let values = Panels::new(&packed.values[head * values_len..][..values_len], self.keys, dim);
         let (outs, sums) = part.split_at_mut(self.tile_queries() * dim);
@@ -235,7 +246,7 @@ impl Attention {
         for first in (segment * SEGMENT..end).step_by(BLOCK) {
             let block = first..end.min(first + BLOCK);
             let into = RowsMut::pitched(products, queries.len(), block.len(), PITCH);
-            gemm_f32(
+            T::product(
                 &alone,
                 scaled,
                 keys.slice_columns(block.clone()),
@@ -254,9 +265,10 @@ impl Attention {
                 sums,
             });
             let weights = Rows::pitched(products, queries.len(), block.len(), PITCH);
+            let weights = T::rows(&alone, weights, scratch);
             let epilogue = Epilogue { store: Store::Add, ..Default::default() };
             let into = RowsMut::row_major(outs, queries.len(), dim);
-            gemm_f32(&alone, weights, values.slice_depth(block), &epilogue, into.into());
+            T::product(&alone, weights, values.slice_depth(block), &epilogue, into.into());
         }
     }
 }

@@ -69,6 +69,8 @@ impl Attention {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::testing::{Random, assert_close, machines};
     use crate::threads::Cpu;
@@ -205,6 +207,38 @@ mod tests {
                         );
                     }
                     got
+                });
+                assert_eq!(answers[0], answers[1], "one and several threads");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_and_values_in_bfloat16_cost_its_rounding_and_no_more() {
+        let shape = |[batch, heads, queries, keys, head_dim]: [usize; 5]| {
+            let scale = 1.0 / (head_dim as f32).sqrt();
+            Attention { batch, heads, queries, keys, head_dim, scale }
+        };
+        let shapes = [[1, 1, 1, 1, 1], [2, 3, 5, 7, 5], [2, 2, 101, 531, 24], [1, 1, 3, 4201, 64]];
+        let mut random = Random::new(82);
+        for shape in shapes.map(shape) {
+            let tokens = Tokens::new(&mut random, &shape);
+            let [want, ..] = reference(&shape, &tokens, true);
+            for pair in machines().chunks(2) {
+                let answers = [&pair[0], &pair[1]].map(|cpu| {
+                    let mut keys = vec![bf16::NAN; shape.packed_keys::<bf16>()];
+                    let mut values = vec![bf16::NAN; shape.packed_values::<bf16>()];
+                    let packed = KeyValuesMut { keys: &mut keys, values: &mut values };
+                    shape.pack(cpu, [&tokens.k, &tokens.v], packed);
+                    let packed = KeyValues { keys: &keys, values: &values };
+                    let mut out = vec![f32::NAN; tokens.q.len()];
+                    let mut scratch = vec![f32::NAN; shape.packed_scratch::<bf16>(cpu)];
+                    let output = AttentionOutput { out: &mut out, logsumexp: None };
+                    let seen = (packed, Some(&tokens.blocked[..]));
+                    shape.forward_packed(cpu, &tokens.q, seen, output, &mut scratch);
+                    // Products of five or so with an error of 2^-8 each way move a weight by parts of a hundred.
+                    assert_close(&out, &want, 0.02, format!("{shape:?} on {cpu:?}"));
+                    out
                 });
                 assert_eq!(answers[0], answers[1], "one and several threads");
             }

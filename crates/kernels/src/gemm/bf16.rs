@@ -54,10 +54,10 @@ impl<S: Simd> Dot for WidenedBf16<S> {
     }
 
     #[inline(always)]
-    unsafe fn unpack(self, from: &[u32; LANES], to: *mut u32) {
-        let (low, high) = self.0.widen_bf16_pairs(self.0.load(&from.map(f32::from_bits)));
-        // SAFETY: the caller promises thirty-two writable words.
+    unsafe fn unpack(self, from: *const u32, to: *mut u32) {
+        // SAFETY: the caller promises sixteen readable and thirty-two writable words.
         unsafe {
+            let (low, high) = self.0.widen_bf16_pairs(self.0.load_ptr(from.cast()));
             self.0.store_ptr(to.cast(), low);
             self.0.store_ptr(to.add(LANES).cast(), high);
         }

@@ -8,7 +8,7 @@ use super::int8::PlainInt8;
 #[cfg(target_arch = "x86_64")]
 use super::int8::{Avx2Int8, Avx512Int8, VnniInt8};
 use crate::isa::{Isa, Set};
-use crate::simd::{Kernel, LANES, Simd};
+use crate::simd::{Kernel, Simd};
 
 /// A computation that is compiled once per element type and instruction set.
 pub(crate) trait DotKernel {
@@ -51,9 +51,9 @@ pub(crate) trait Dot: Copy + Send + Sync {
     /// Makes sixteen words of a row into thirty-two, as [`Dot::row`] reads them.
     ///
     /// # Safety
-    /// Thirty-two words must be writable at `to`.
+    /// Sixteen words must be readable at `from`, and thirty-two writable at `to`.
     #[inline(always)]
-    unsafe fn unpack(self, from: &[u32; LANES], to: *mut u32) {
+    unsafe fn unpack(self, from: *const u32, to: *mut u32) {
         let _ = (from, to);
         unreachable!("only rows that are unpacked ask for it");
     }

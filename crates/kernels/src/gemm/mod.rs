@@ -10,6 +10,7 @@
 mod bf16;
 pub(crate) mod dot;
 mod epilogue;
+mod float;
 mod int8;
 pub(crate) mod layout;
 mod linear;
@@ -23,6 +24,7 @@ mod tile;
 use ::half::bf16 as Bf16;
 
 pub use epilogue::{Context, Epilogue, Output, Store};
+pub use float::Float;
 pub use layout::{Element, Panels, Rows, RowsMut, plane_rows};
 pub use linear::{Weights, linear, linear_scratch};
 pub use matmul::{matmul, matmul_scratch};

@@ -39,7 +39,51 @@ pub fn pack_f32(cpu: &Cpu, matrix: Matrix<'_>, panels: &mut [f32]) {
 /// # Panics
 /// If `panels` does not have [`Panels::len`] values.
 pub fn pack_bf16(cpu: &Cpu, matrix: Matrix<'_>, panels: &mut [bf16]) {
-    pack_with(cpu, matrix, panels, |_, x| bf16::from_f32(x));
+    let (depth, columns) = (matrix.rows(), matrix.columns());
+    let len = Panels::<bf16>::len(depth, columns);
+    assert_eq!(panels.len(), len, "panels of {depth}x{columns} take {len} values");
+    let stride = (depth.next_multiple_of(bf16::PER_WORD) * PANEL).max(1);
+    cpu.threads().each(panels.chunks_mut(stride).enumerate(), |(panel, to)| {
+        for (index, to) in to.chunks_mut(NARROWED * PANEL).enumerate() {
+            let rows = index * NARROWED..depth.min((index + 1) * NARROWED);
+            let mut wide = [0f32; NARROWED * PANEL];
+            let packed = &mut wide[..rows.len() * PANEL];
+            cpu.isa().run(PackPanel { source: &matrix, rows, column: panel * PANEL, to: packed });
+            cpu.isa().run(Interleave { wide: &wide, to });
+        }
+    });
+}
+
+/// Rows of a panel that are rounded to bfloat16 at a time.
+const NARROWED: usize = 32;
+
+/// Rounds `[rows][32]` to bfloat16 and puts the values of two rows side by side in words, `[rows / 2][32][2]`.
+struct Interleave<'a> {
+    wide: &'a [f32; NARROWED * PANEL],
+    to: &'a mut [bf16],
+}
+
+impl Kernel for Interleave<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let pairs = self.wide.as_chunks::<{ 2 * PANEL }>().0;
+        for (pair, to) in pairs.iter().zip(self.to.chunks_exact_mut(2 * PANEL)) {
+            let mut narrow = [0u16; 2 * PANEL];
+            for (lanes, narrow) in
+                pair.as_chunks::<LANES>().0.iter().zip(narrow.chunks_exact_mut(LANES))
+            {
+                // SAFETY: there is room for sixteen values.
+                unsafe { s.store_bf16_ptr(narrow.as_mut_ptr(), s.load(lanes)) };
+            }
+            let (low, high) = narrow.split_at(PANEL);
+            let words = to.as_chunks_mut::<2>().0;
+            for (word, (&low, &high)) in words.iter_mut().zip(low.iter().zip(high)) {
+                *word = [low, high].map(bf16::from_bits);
+            }
+        }
+    }
 }
 
 /// Panels of signed bytes with a scale for each column.

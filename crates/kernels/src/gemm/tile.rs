@@ -87,12 +87,16 @@ unsafe fn unpack<D: Dot>(
     for (row, to) in buffer.chunks_exact_mut(pitch).take(rows).enumerate() {
         for (line, to) in to.chunks_exact_mut(2 * LANES).take(words.div_ceil(LANES)).enumerate() {
             let count = LANES.min(words - line * LANES);
-            let mut from = [0; LANES];
             // SAFETY: the caller promises `count` words of this line; `to` has room for twice a line.
             unsafe {
                 let start = a.start.add(row * a.row + line * a.line);
-                std::ptr::copy_nonoverlapping(start, from.as_mut_ptr().cast(), count * 4);
-                dot.unpack(&from, to.as_mut_ptr());
+                if count == LANES {
+                    dot.unpack(start.cast(), to.as_mut_ptr());
+                } else {
+                    let mut from = [0u32; LANES];
+                    std::ptr::copy_nonoverlapping(start, from.as_mut_ptr().cast(), count * 4);
+                    dot.unpack(from.as_ptr(), to.as_mut_ptr());
+                }
             }
         }
     }
