@@ -118,17 +118,37 @@ class Peer(Participant):
         return found
 
 
-class Medparse(Participant):
-    """`medparse serve`, asked over HTTP as a client would, with the cache of encoded pictures off."""
+def packed(model: Path, precision: str, program: Path, folder: Path) -> Path:
+    """The model with its weights packed, as `medparse model convert` writes it, once for each program and model.
 
-    def __init__(self, setting: Setting, precision: str, program: Path) -> None:
+    The peers' graphs are exported beforehand as well; neither export counts.
+    """
+    about = [str(model), model.stat().st_mtime_ns, program.stat().st_mtime_ns]
+    name = f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}-{precision}.safetensors"
+    if not (folder / name).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"*-{precision}.safetensors"):
+            old.unlink()
+        command = [str(program), "model", "convert", str(model), str(folder / name), "--packed", precision]
+        subprocess.run(command, check=True, stdout=sys.stderr)
+    return folder / name
+
+
+class Medparse(Participant):
+    """`medparse serve`, asked over HTTP as a client would, its weights packed beforehand.
+
+    Its cache of encoded pictures is too small to hold one, unless another size is given (in MiB).
+    """
+
+    def __init__(
+        self, setting: Setting, precision: str, program: Path, encodings: str = SMALLEST_CACHE_MIB
+    ) -> None:
         self.name = f"medparse {precision}"
         self.state = tempfile.TemporaryDirectory()
         self.log = (Path(self.state.name) / "log").open("w+")
-        command = [str(program), "serve", "--port", "0", "--model", str(setting.model), "--log", "json"]
-        command += ["--threads", str(setting.threads), "--encodings", SMALLEST_CACHE_MIB, "--state", self.state.name]
-        if precision != "f32":
-            command += ["--precision", precision]
+        model = packed(setting.model, precision, program, setting.graphs)
+        command = [str(program), "serve", "--port", "0", "--model", str(model), "--log", "json"]
+        command += ["--threads", str(setting.threads), "--encodings", encodings, "--state", self.state.name]
         begun = time.perf_counter()
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.address = self._address()
@@ -136,20 +156,22 @@ class Medparse(Participant):
         self.start_s = time.perf_counter() - begun
         version = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
         self.options = {"runtime": version.stdout.strip(), "precision": precision, "threads": setting.threads}
-        image = base64.b64encode(setting.picture.read_bytes()).decode()
-        question = {"columns": ["image", "text"], "index": [0], "data": [[image, " & ".join(setting.prompts)]]}
-        self.body = json.dumps({"input_data": question}).encode()
+        self.body = body([setting.picture.read_bytes()], setting.prompts)
 
-    def ask(self) -> dict[str, Any]:
-        """One whole request, as its client sees it; the stages are those of the server's log."""
-        seen = self.log_lines()
+    def score(self, question: bytes) -> tuple[float, bytes]:
+        """One request: its milliseconds, as its client sees it, and the reply."""
         request = urllib.request.Request(
-            f"{self.address}/score", self.body, {"Content-Type": "application/json"}, method="POST"
+            f"{self.address}/score", question, {"Content-Type": "application/json"}, method="POST"
         )
         begun = time.perf_counter()
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as reply:
             text = reply.read()
-        total = 1e3 * (time.perf_counter() - begun)
+        return 1e3 * (time.perf_counter() - begun), text
+
+    def ask(self) -> dict[str, Any]:
+        """One whole request, as its client sees it; the stages are those of the server's log."""
+        seen = self.log_lines()
+        total, text = self.score(self.body)
         stages = self._stages(seen)
         vision, decoder = stages["encode_ms"], stages["ask_ms"]
         masks = json.loads(json.loads(text)[0]["image_features"])["data"]
@@ -192,6 +214,13 @@ class Medparse(Participant):
                     break
                 time.sleep(0.05)
         raise RuntimeError(f"{self.name} is not ready: {Path(self.log.name).read_text().strip()}")
+
+
+def body(pictures: list[bytes], prompts: list[str]) -> bytes:
+    """A request of a row for each picture, the same phrases for each."""
+    rows = [[base64.b64encode(picture).decode(), " & ".join(prompts)] for picture in pictures]
+    question = {"columns": ["image", "text"], "index": list(range(len(rows))), "data": rows}
+    return json.dumps({"input_data": question}).encode()
 
 
 def entries(log: TextIO) -> list[dict[str, Any]]:

@@ -49,7 +49,8 @@ pub enum MeasureError {
     /// The products ran on plain code.
     #[error(
         "the instructions in use ({instructions}) are the reference path, whose speed says nothing; this processor \
-         has {}", Isa::best()
+         has {}",
+        Isa::best()
     )]
     ReferencePath {
         /// The instruction set.

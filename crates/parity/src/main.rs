@@ -7,9 +7,10 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use medparse::runtime::{BurnRuntime, Runtime};
-use medparse_engine::{Engine, EngineOptions};
+use medparse_engine::{Engine, EngineOptions, Precision};
 use medparse_imaging::Picture;
 use medparse_network::{Network, NetworkConfig};
+use medparse_parity::compare::Outcome;
 use medparse_parity::golden::{GoldenCase, read_floors};
 use medparse_parity::report::CaseReport;
 use medparse_parity::suite::Subject;
@@ -32,6 +33,13 @@ struct Arguments {
     /// Write the verdicts to this page.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Compute in this precision on the engine instead, and write each stage's error to the JSON of --errors: no
+    /// verdict, since less than f32 is not meant to be equal.
+    #[arg(long, requires = "errors")]
+    precision: Option<Precision>,
+    /// Where the errors of --precision go.
+    #[arg(long, value_name = "FILE", requires = "precision")]
+    errors: Option<PathBuf>,
 }
 
 /// A way to compute the network.
@@ -53,14 +61,15 @@ impl std::fmt::Display for RuntimeKind {
 }
 
 impl RuntimeKind {
-    /// The network, filled with deterministic weights.
-    fn filled(self, config: &NetworkConfig) -> Runtime {
+    /// The network, filled with deterministic weights; burn computes in f32 whatever the precision.
+    fn filled(self, config: &NetworkConfig, precision: Precision) -> Runtime {
         let values = |key: &str, shape: &[usize]| {
             Ok::<_, std::convert::Infallible>(deterministic::values(key, shape))
         };
         let runtime = match self {
             Self::Engine => {
-                Engine::filled(config, &EngineOptions::default(), values).map(Runtime::from)
+                let options = EngineOptions { precision, ..EngineOptions::default() };
+                Engine::filled(config, &options, values).map(Runtime::from)
             }
             Self::Burn => {
                 let device = Device::flex();
@@ -87,9 +96,14 @@ fn main() -> Result<()> {
     let floors = read_floors(&arguments.golden)?;
     let config = NetworkConfig::biomedparse_v1();
     let mut reports = Vec::new();
-    for kind in &arguments.runtimes {
+    let precision = arguments.precision.unwrap_or_default();
+    let runtimes = match arguments.precision {
+        Some(_) => &[RuntimeKind::Engine][..],
+        None => &arguments.runtimes,
+    };
+    for kind in runtimes {
         say(&format!("{kind}: filling the network with deterministic weights"))?;
-        let runtime = kind.filled(&config);
+        let runtime = kind.filled(&config, precision);
         say(&format!("{kind}: computing the class bank"))?;
         let subject = Subject::new(runtime, config.clone());
         for case in &arguments.cases {
@@ -111,6 +125,12 @@ fn main() -> Result<()> {
             reports.push(report);
         }
     }
+    if let Some(path) = &arguments.errors {
+        let errors =
+            serde_json::json!({ "precision": precision.name(), "cases": errors(&reports) });
+        medparse_imaging::write_atomic(path, errors.to_string().as_bytes())?;
+        return say(&format!("wrote {}", path.display()));
+    }
     if let Some(path) = &arguments.write {
         write_page(path, &reports)?;
         say(&format!("wrote {}", path.display()))?;
@@ -119,6 +139,26 @@ fn main() -> Result<()> {
         bail!("some stages differ");
     }
     Ok(())
+}
+
+/// Each stage's error of each case: root mean square, relative, and the largest.
+fn errors(reports: &[CaseReport]) -> Vec<serde_json::Value> {
+    let case = |report: &CaseReport| {
+        let stages = report.rows.iter().filter_map(|row| match &row.outcome {
+            Outcome::Close { rms_rel, max_abs, .. } => {
+                Some((row.stage.clone(), serde_json::json!([rms_rel, max_abs])))
+            }
+            Outcome::Exact { different, count }
+            | Outcome::Bits { flipped: different, count, .. } => Some((
+                row.stage.clone(),
+                serde_json::json!({ "different": different, "of": count }),
+            )),
+            Outcome::Misshapen { .. } | Outcome::Absent => None,
+        });
+        let stages: serde_json::Map<_, _> = stages.collect();
+        serde_json::json!({ "case": report.name, "stages": stages })
+    };
+    reports.iter().map(case).collect()
 }
 
 fn say(line: &str) -> Result<()> {
