@@ -10,14 +10,13 @@ Research software, not a medical device.
 
 from importlib.metadata import version as _version
 
-from ._medparse import MedparseError
+from ._medparse import MedparseError, Volume
 from .endpoint import AsyncEndpoint, Endpoint, EndpointError
 from .evaluation import evaluate
 from .model import Encoded, Model, load
 from .pictures import ImageLike, Prepared, prepare
 from .results import Segmentation, Segmentations, VolumeSegmentation
 from .volumes import (
-    Volume,
     read,
     read_dicom,
     read_nifti,

@@ -1,6 +1,7 @@
 """The extension module; the package around it is what is meant to be used."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ import numpy.typing as npt
 class MedparseError(Exception):
     """What medparse could not do; the message is a whole sentence."""
 
+@final
 class Picture:
     """8-bit RGB pixels, as the model is shown them."""
 
@@ -20,6 +22,7 @@ class Picture:
     def numpy(self) -> npt.NDArray[np.uint8]: ...
     def encode_png(self) -> bytes: ...
 
+@final
 class Volume:
     """Slices of measured values or of colours, with their place in the patient."""
 
@@ -62,6 +65,7 @@ class Volume:
     def picture(self, index: int = 0, plane: str | None = None, window: str = "auto") -> Picture:
         """One slice as the model is shown it."""
 
+@final
 class Answer:
     prompt: str
     mask: npt.NDArray[np.bool_]
@@ -74,6 +78,7 @@ class Answer:
     bounding_box: tuple[int, int, int, int] | None
     truncated: bool
 
+@final
 class VolumeAnswer:
     prompt: str
     mask: npt.NDArray[np.bool_]
@@ -81,12 +86,14 @@ class VolumeAnswer:
     category: str | None
     presence: float | None
 
+@final
 class Encoded:
     @property
     def size(self) -> tuple[int, int]: ...
     @property
     def nbytes(self) -> int: ...
 
+@final
 class Model:
     @staticmethod
     def load(
@@ -127,20 +134,21 @@ class Model:
     def fit(self) -> str: ...
     def outside(self, phrase: str) -> str | None: ...
 
+@final
 class Placement:
     def undo(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]: ...
     @property
     def bounding_box(self) -> tuple[float, float, float, float]: ...
 
-Finding = tuple[str, str | None, npt.NDArray[np.bool_], npt.NDArray[np.uint8] | None]
+_Finding: TypeAlias = tuple[str, str | None, npt.NDArray[np.bool_], npt.NDArray[np.uint8] | None]
 
 def prepare(picture: Picture, side: int) -> tuple[Picture, Placement]: ...
 def encode_mask(mask: npt.NDArray[np.bool_]) -> bytes: ...
 def overlay(
     picture: Picture,
-    layers: list[tuple[str, str | None, npt.NDArray[np.bool_]]],
+    layers: Sequence[tuple[str, str | None, npt.NDArray[np.bool_]]],
     legend: bool,
 ) -> Picture: ...
 def output_endings() -> list[tuple[str, str]]: ...
-def encode_findings(volume: Volume, found: list[Finding], format: str, name: str) -> bytes: ...
+def encode_findings(volume: Volume, found: Sequence[_Finding], format: str, name: str) -> bytes: ...
 def evaluate(model: Model, dataset: str, measuring: dict[str, Any]) -> str: ...

@@ -28,8 +28,14 @@ _FIRST_WAIT, _LAST_WAIT = 0.5, 30.0
 class EndpointError(MedparseError):
     """What an endpoint refused or failed to do."""
 
-    def __init__(self, message: str, *, status: int | None = None, code: str | None = None,
-                 request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         """HTTP's status; none where there was no reply."""
@@ -82,10 +88,15 @@ class Reply:
     def of(cls, response: httpx.Response) -> Reply:
         code, message = _explained(response)
         sentence = f"the endpoint answered {response.status_code}: {message}"
-        error = EndpointError(sentence, status=response.status_code, code=code,
-                              request_id=response.headers.get("x-request-id"))
-        return cls(error, response.status_code in _PASSING,
-                   _seconds(response.headers.get("retry-after")))
+        error = EndpointError(
+            sentence,
+            status=response.status_code,
+            code=code,
+            request_id=response.headers.get("x-request-id"),
+        )
+        return cls(
+            error, response.status_code in _PASSING, _seconds(response.headers.get("retry-after"))
+        )
 
 
 def _explained(response: httpx.Response) -> tuple[str | None, str]:
@@ -180,7 +191,9 @@ def _row(at: int, row: Any, picture: Picture, sentences: list[str]) -> Segmentat
         labels = list(row["text_features"])
         masks = np.frombuffer(base64.b64decode(data), np.dtype(kind)).reshape(shape) > 0
     except (KeyError, TypeError, ValueError) as error:
-        raise EndpointError(f"row {at} of the reply is not of the contract's form: {error}") from error
+        raise EndpointError(
+            f"row {at} of the reply is not of the contract's form: {error}"
+        ) from error
     width, height = picture.size
     if masks.shape != (len(sentences), height, width) or len(labels) != len(sentences):
         raise EndpointError(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -16,6 +16,9 @@ from ._scoring import EndpointError, Reply, Retries, Target, body_of, rows_of
 from .model import sentences_of
 from .pictures import ImageLike, picture_of
 from .results import Segmentations
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["AsyncEndpoint", "Endpoint", "EndpointError"]
 
@@ -39,22 +42,37 @@ class Endpoint:
     :param transport: how requests travel, for tests and proxies.
     """
 
-    def __init__(self, url: str, key: str | None = None, *, deployment: str | None = None,
-                 timeout: float = 120.0, retries: int = 5, longest_wait: float = 120.0,
-                 transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        deployment: str | None = None,
+        timeout: float = 120.0,
+        retries: int = 5,
+        longest_wait: float = 120.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self._target = Target.of(url, key, deployment)
         self._retries = Retries(retries, longest_wait)
         self._client = httpx.Client(
             timeout=timeout, headers=self._target.headers, transport=transport
         )
 
-    def segment(self, image: ImageLike, prompts: str | Sequence[str], *,
-                window: str = "auto") -> Segmentations:
+    def segment(
+        self, image: ImageLike, prompts: str | Sequence[str], *, window: str = "auto"
+    ) -> Segmentations:
         """One mask and one category per phrase, of the picture's own size."""
         return self.segment_many([(image, prompts)], window=window)[0]
 
-    def segment_many(self, questions: Iterable[Question], *, rows: int = 1, at_once: int = 4,
-                     window: str = "auto") -> list[Segmentations]:
+    def segment_many(
+        self,
+        questions: Iterable[Question],
+        *,
+        rows: int = 1,
+        at_once: int = 4,
+        window: str = "auto",
+    ) -> list[Segmentations]:
         """Answers to many questions, in their order.
 
         :param rows: questions of one request, at most 256.
@@ -66,8 +84,9 @@ class Endpoint:
             return [answers for batch in answered for answers in batch]
 
     def _ask(self, batch: list[Question], window: str) -> list[Segmentations]:
-        asked = [(picture_of(image, window=window), sentences_of(prompts))
-                 for image, prompts in batch]
+        asked = [
+            (picture_of(image, window=window), sentences_of(prompts)) for image, prompts in batch
+        ]
         return rows_of(self.score(body_of(asked)), asked)
 
     def score(self, body: dict[str, Any]) -> Any:
@@ -98,11 +117,15 @@ class Endpoint:
         """Closes the connections."""
         self._client.close()
 
-    def __enter__(self) -> Endpoint:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -112,22 +135,37 @@ class Endpoint:
 class AsyncEndpoint:
     """As :class:`Endpoint`, asked from asynchronous code."""
 
-    def __init__(self, url: str, key: str | None = None, *, deployment: str | None = None,
-                 timeout: float = 120.0, retries: int = 5, longest_wait: float = 120.0,
-                 transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        deployment: str | None = None,
+        timeout: float = 120.0,
+        retries: int = 5,
+        longest_wait: float = 120.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._target = Target.of(url, key, deployment)
         self._retries = Retries(retries, longest_wait)
         self._client = httpx.AsyncClient(
             timeout=timeout, headers=self._target.headers, transport=transport
         )
 
-    async def segment(self, image: ImageLike, prompts: str | Sequence[str], *,
-                      window: str = "auto") -> Segmentations:
+    async def segment(
+        self, image: ImageLike, prompts: str | Sequence[str], *, window: str = "auto"
+    ) -> Segmentations:
         """One mask and one category per phrase, of the picture's own size."""
         return (await self.segment_many([(image, prompts)], window=window))[0]
 
-    async def segment_many(self, questions: Iterable[Question], *, rows: int = 1, at_once: int = 4,
-                           window: str = "auto") -> list[Segmentations]:
+    async def segment_many(
+        self,
+        questions: Iterable[Question],
+        *,
+        rows: int = 1,
+        at_once: int = 4,
+        window: str = "auto",
+    ) -> list[Segmentations]:
         """As :meth:`Endpoint.segment_many`."""
         permits = asyncio.Semaphore(max(1, at_once))
 
@@ -141,8 +179,10 @@ class AsyncEndpoint:
     async def _ask(self, batch: list[Question], window: str) -> list[Segmentations]:
         # Files are read and masks unpacked beside the event loop.
         asked = await asyncio.to_thread(
-            lambda: [(picture_of(image, window=window), sentences_of(prompts))
-                     for image, prompts in batch]
+            lambda: [
+                (picture_of(image, window=window), sentences_of(prompts))
+                for image, prompts in batch
+            ]
         )
         body = await asyncio.to_thread(body_of, asked)
         return await asyncio.to_thread(rows_of, await self.score(body), asked)
@@ -175,11 +215,15 @@ class AsyncEndpoint:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def __aenter__(self) -> AsyncEndpoint:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
 
     def __repr__(self) -> str:

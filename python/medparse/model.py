@@ -21,7 +21,9 @@ def sentences_of(prompts: str | Sequence[str]) -> list[str]:
         raise ValueError('no prompt: say what to look for, as in ["nuclei"]')
     for position, sentence in enumerate(sentences, start=1):
         if not isinstance(sentence, str):
-            raise TypeError(f"phrase {position}: expected a string, found {type(sentence).__name__}")
+            raise TypeError(
+                f"phrase {position}: expected a string, found {type(sentence).__name__}"
+            )
         if not sentence.strip():
             raise ValueError(f"phrase {position} of {len(sentences)} is empty")
     return [sentence.strip() for sentence in sentences]
@@ -62,16 +64,30 @@ class Model:
         # Another process loads the model for itself: a file of weights is mapped, not sent.
         return Model, (self._source, self._options)
 
-    def encode(self, image: ImageLike, *, window: str = "auto", index: int | None = None,
-               plane: str | None = None) -> Encoded:
+    def encode(
+        self,
+        image: ImageLike,
+        *,
+        window: str = "auto",
+        index: int | None = None,
+        plane: str | None = None,
+    ) -> Encoded:
         """Does what depends on the picture alone, most of the work, once for any number of questions."""
         picture = picture_of(image, window=window, index=index, plane=plane)
         return Encoded(self._model.encode(picture), picture)
 
-    def segment(self, image: ImageLike | Encoded, prompts: str | Sequence[str], *,
-                threshold: float = 0.5, presence_threshold: float | None = None,
-                independent: bool = False, window: str = "auto", index: int | None = None,
-                plane: str | None = None) -> Segmentations:
+    def segment(
+        self,
+        image: ImageLike | Encoded,
+        prompts: str | Sequence[str],
+        *,
+        threshold: float = 0.5,
+        presence_threshold: float | None = None,
+        independent: bool = False,
+        window: str = "auto",
+        index: int | None = None,
+        plane: str | None = None,
+    ) -> Segmentations:
         """One mask and one category per phrase.
 
         :param image: a NumPy array, a PIL image, a path, bytes, a :class:`Volume`, or what
@@ -94,10 +110,19 @@ class Model:
         picture = picture_of(image, window=window, index=index, plane=plane)
         return _answers(self._model.segment(picture, sentences, asking), picture)
 
-    def segment_volume(self, volume: Volume | str | os.PathLike[str], prompts: str | Sequence[str], *,
-                       threshold: float = 0.5, presence_threshold: float | None = None,
-                       independent: bool = False, window: str = "auto", plane: str | None = None,
-                       smooth: bool = False, largest: bool = False) -> list[VolumeSegmentation]:
+    def segment_volume(
+        self,
+        volume: Volume | str | os.PathLike[str],
+        prompts: str | Sequence[str],
+        *,
+        threshold: float = 0.5,
+        presence_threshold: float | None = None,
+        independent: bool = False,
+        window: str = "auto",
+        plane: str | None = None,
+        smooth: bool = False,
+        largest: bool = False,
+    ) -> list[VolumeSegmentation]:
         """One mask per phrase of a volume, whose slices are asked one by one.
 
         :param smooth: mix each slice's probabilities with its neighbours'.
@@ -106,18 +131,36 @@ class Model:
         if not isinstance(volume, Volume):
             volume = Volume.open(os.fspath(volume))
         found = self._model.segment_volume(
-            volume, sentences_of(prompts), _asking(threshold, presence_threshold, independent),
-            plane=plane, window=window, smooth=smooth, largest=largest,
+            volume,
+            sentences_of(prompts),
+            _asking(threshold, presence_threshold, independent),
+            plane=plane,
+            window=window,
+            smooth=smooth,
+            largest=largest,
         )
         return [
-            VolumeSegmentation(answer.prompt, answer.mask, answer.probability, answer.category,
-                               answer.presence, volume)
+            VolumeSegmentation(
+                answer.prompt,
+                answer.mask,
+                answer.probability,
+                answer.category,
+                answer.presence,
+                volume,
+            )
             for answer in found
         ]
 
-    def recognize(self, image: ImageLike, kind: str, *, presence_threshold: float | None = None,
-                  window: str = "auto", index: int | None = None,
-                  plane: str | None = None) -> Segmentations:
+    def recognize(
+        self,
+        image: ImageLike,
+        kind: str,
+        *,
+        presence_threshold: float | None = None,
+        window: str = "auto",
+        index: int | None = None,
+        plane: str | None = None,
+    ) -> Segmentations:
         """Everything that a kind of picture, such as ``"CT-Abdomen"``, can hold, without a phrase."""
         picture = picture_of(image, window=window, index=index, plane=plane)
         return _answers(self._model.recognize(picture, kind, presence_threshold), picture)
@@ -160,15 +203,25 @@ class Model:
         return f"Model({self.name!r}, {self.precision}, {self.image_size} px)"
 
 
-def _asking(threshold: float, presence_threshold: float | None,
-            independent: bool) -> dict[str, Any]:
-    return {"threshold": threshold, "presence_threshold": presence_threshold,
-            "independent": independent}
+def _asking(
+    threshold: float, presence_threshold: float | None, independent: bool
+) -> dict[str, Any]:
+    return {
+        "threshold": threshold,
+        "presence_threshold": presence_threshold,
+        "independent": independent,
+    }
 
 
-def load(source: str | os.PathLike[str] = "bundled", *, config: str | os.PathLike[str] | None = None,
-         image_size: int | None = None, fit: str | None = None, precision: str | None = None,
-         threads: int | None = None) -> Model:
+def load(
+    source: str | os.PathLike[str] = "bundled",
+    *,
+    config: str | os.PathLike[str] | None = None,
+    image_size: int | None = None,
+    fit: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+) -> Model:
     """Loads a model.
 
     :param source: ``"bundled"``, a ``.pt`` or ``.safetensors`` file, or ``"hub:owner/name"``.
@@ -178,10 +231,13 @@ def load(source: str | os.PathLike[str] = "bundled", *, config: str | os.PathLik
     :param precision: ``"f32"`` (as the reference), ``"bf16"`` or ``"int8"``.
     :param threads: threads of the model's own; all cores, shared by all models, by default.
     """
-    return Model(os.fspath(source), {
-        "config": None if config is None else os.fspath(config),
-        "image_size": image_size,
-        "fit": fit,
-        "precision": precision,
-        "threads": threads,
-    })
+    return Model(
+        os.fspath(source),
+        {
+            "config": None if config is None else os.fspath(config),
+            "image_size": image_size,
+            "fit": fit,
+            "precision": precision,
+            "threads": threads,
+        },
+    )

@@ -34,8 +34,9 @@ grays as ``window`` says.
 _MEASURED_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def picture_of(image: ImageLike, *, window: str = "auto", index: int | None = None,
-               plane: str | None = None) -> Picture:
+def picture_of(
+    image: ImageLike, *, window: str = "auto", index: int | None = None, plane: str | None = None
+) -> Picture:
     """The picture that the model is shown.
 
     Of a volume, ``index`` says which slice of ``plane``.
@@ -117,8 +118,14 @@ class Prepared:
         return self.png()
 
 
-def prepare(image: ImageLike, side: int = 1024, *, window: str = "auto",
-            index: int | None = None, plane: str | None = None) -> Prepared:
+def prepare(
+    image: ImageLike,
+    side: int = 1024,
+    *,
+    window: str = "auto",
+    index: int | None = None,
+    plane: str | None = None,
+) -> Prepared:
     """Windows a picture, pads it to a square with black and resizes it, as the documentation's
     notebooks do before they send it; ``prepared.undo(mask)`` is the way back."""
     picture = picture_of(image, window=window, index=index, plane=plane)

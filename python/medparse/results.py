@@ -76,16 +76,19 @@ class Segmentation:
         """Draws the picture with the mask by Matplotlib."""
         return Segmentations([self]).plot(axes)
 
-    def __array__(self, dtype: npt.DTypeLike | None = None,
-                  copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
         if dtype is not None and np.dtype(dtype) != self.mask.dtype:
             return self.mask.astype(dtype)
         return self.mask.copy() if copy else self.mask
 
     def __repr__(self) -> str:
         height, width = self.mask.shape
-        return (f"Segmentation({self.prompt!r}, {self.category!r}, "
-                f"{self.area} of {width} × {height} px)")
+        return (
+            f"Segmentation({self.prompt!r}, {self.category!r}, "
+            f"{self.area} of {width} × {height} px)"
+        )
 
     def _repr_png_(self) -> bytes:
         return Segmentations([self])._repr_png_()
@@ -95,7 +98,7 @@ class Segmentations(list[Segmentation]):
     """The answers about one picture, in the order of the phrases; ``answers["liver"]`` is the one to
     that phrase."""
 
-    @overload  # type: ignore[override]
+    @overload
     def __getitem__(self, at: SupportsIndex | str) -> Segmentation: ...
     @overload
     def __getitem__(self, at: slice) -> Segmentations: ...
@@ -186,8 +189,9 @@ class VolumeSegmentation:
 
         write(path, self.volume, [self])
 
-    def __array__(self, dtype: npt.DTypeLike | None = None,
-                  copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
         if dtype is not None and np.dtype(dtype) != self.mask.dtype:
             return self.mask.astype(dtype)
         return self.mask.copy() if copy else self.mask

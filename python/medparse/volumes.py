@@ -18,6 +18,9 @@ Findings = Sequence["VolumeSegmentation | Segmentation"] | Mapping[str, npt.Arra
 """Answers, or masks by name: ``[slices, rows, columns]``, or ``[rows, columns]`` of one slice."""
 
 
+_Finding = tuple[str, "str | None", "npt.NDArray[np.bool_]", "npt.NDArray[np.uint8] | None"]
+
+
 def read(path: str | os.PathLike[str], *, series: str | None = None) -> Volume:
     """Reads DICOM, NIfTI, NRRD, PNG, JPEG, TIFF or BMP, told by content, or the folder of a DICOM
     series; of a folder with several, ``series`` is the end of the wanted one's UID."""
@@ -40,8 +43,9 @@ def _expect(volume: Volume, wanted: str, path: str | os.PathLike[str]) -> Volume
     return volume
 
 
-def write(path: str | os.PathLike[str], volume: Volume, findings: Findings,
-          format: str | None = None) -> None:
+def write(
+    path: str | os.PathLike[str], volume: Volume, findings: Findings, format: str | None = None
+) -> None:
     """Writes findings on the voxels of the volume they were found in.
 
     :param format: ``"nifti"``, ``"nrrd"``, ``"dicom-seg"``, ``"dicom-seg-fractional"``,
@@ -65,8 +69,9 @@ def write_nrrd(path: str | os.PathLike[str], volume: Volume, findings: Findings)
     write(path, volume, findings, "nrrd")
 
 
-def write_dicom_seg(path: str | os.PathLike[str], volume: Volume, findings: Findings, *,
-                    fractional: bool = False) -> None:
+def write_dicom_seg(
+    path: str | os.PathLike[str], volume: Volume, findings: Findings, *, fractional: bool = False
+) -> None:
     """Writes a DICOM segmentation, binary or of probabilities, of a volume read from DICOM."""
     write(path, volume, findings, "dicom-seg-fractional" if fractional else "dicom-seg")
 
@@ -91,14 +96,17 @@ def _listed(findings: Findings) -> list[tuple[str, str | None, Any, Any]]:
     return [(found.prompt, found.category, found.mask, found.probability) for found in findings]
 
 
-def _finding(volume: Volume, label: str, category: str | None, mask: npt.ArrayLike,
-             probability: npt.NDArray[Any] | None) -> _medparse.Finding:
+def _finding(
+    volume: Volume,
+    label: str,
+    category: str | None,
+    mask: npt.ArrayLike,
+    probability: npt.NDArray[Any] | None,
+) -> _Finding:
     voxels = contiguous_mask(mask)
     voxels = voxels[np.newaxis] if voxels.ndim == 2 else voxels
     if voxels.shape != volume.shape:
-        raise ValueError(
-            f"{label}: expected a mask of shape {volume.shape}, found {voxels.shape}"
-        )
+        raise ValueError(f"{label}: expected a mask of shape {volume.shape}, found {voxels.shape}")
     if probability is not None:
         if np.issubdtype(probability.dtype, np.floating):
             probability = np.rint(probability * 255).astype(np.uint8)

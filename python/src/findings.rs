@@ -9,16 +9,14 @@ use pyo3::types::PyBytes;
 use crate::error::{refused, unusable};
 use crate::volume::Volume;
 
-/// One target as Python hands it over.
-#[derive(FromPyObject)]
-pub struct Found<'py> {
-    label: String,
-    category: Option<String>,
-    /// `[slices, rows, columns]` in C order.
-    mask: PyReadonlyArray3<'py, bool>,
-    /// `[slices, rows, columns]` in C order, 0 to 255.
-    probability: Option<PyReadonlyArray3<'py, u8>>,
-}
+/// One target as Python hands it over: label, category, mask and probability, the arrays
+/// `[slices, rows, columns]` in C order, probabilities from 0 to 255.
+type Found<'py> = (
+    String,
+    Option<String>,
+    PyReadonlyArray3<'py, bool>,
+    Option<PyReadonlyArray3<'py, u8>>,
+);
 
 /// `(name, ending)` of every format.
 #[pyfunction]
@@ -37,12 +35,12 @@ pub fn encode_findings<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let format: OutputFormat = format.parse().map_err(unusable)?;
     let mut targets = Vec::with_capacity(found.len());
-    for (found, color) in found.iter().zip(PALETTE.iter().cycle()) {
-        let mask = found.mask.as_slice().map_err(unusable)?;
-        let probability = found.probability.as_ref().map(|values| values.as_slice()).transpose();
+    for ((label, category, mask, probability), color) in found.iter().zip(PALETTE.iter().cycle()) {
+        let mask = mask.as_slice().map_err(unusable)?;
+        let probability = probability.as_ref().map(|values| values.as_slice()).transpose();
         targets.push(Target {
-            label: found.label.clone(),
-            category: found.category.clone(),
+            label: label.clone(),
+            category: category.clone(),
             color: *color,
             voxels: mask.iter().map(|inside| if *inside { 255 } else { 0 }).collect(),
             probabilities: probability.map_err(unusable)?.map(<[u8]>::to_vec),
