@@ -11,12 +11,8 @@ use crate::volume::Volume;
 
 /// One target as Python hands it over: label, category, mask and probability, the arrays
 /// `[slices, rows, columns]` in C order, probabilities from 0 to 255.
-type Found<'py> = (
-    String,
-    Option<String>,
-    PyReadonlyArray3<'py, bool>,
-    Option<PyReadonlyArray3<'py, u8>>,
-);
+type Found<'py> =
+    (String, Option<String>, PyReadonlyArray3<'py, bool>, Option<PyReadonlyArray3<'py, u8>>);
 
 /// `(name, ending)` of every format.
 #[pyfunction]
