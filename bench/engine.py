@@ -71,7 +71,7 @@ def parts(options: argparse.Namespace) -> dict[str, Any]:
     found = {}
     for precision in options.precisions:
         model = packed(options.model, precision, options.medparse, options.graphs)
-        for threads in (options.threads, 1):
+        for threads in (options.threads, 1) if precision in options.alone else (options.threads,):
             report.progress(f"{precision} on {threads} threads")
             repeats = options.repeats if threads > 1 else 1
             command = [options.medparse, "bench", "--model", model, "--image", options.picture, "--json"]
@@ -256,7 +256,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--picture", type=Path, default=PROJECT / "testdata" / "tiny" / "picture.png")
     parser.add_argument("-p", "--prompt", action="append", help="a phrase; several by several -p")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
-    parser.add_argument("--batch", nargs="*", choices=PRECISIONS, default=["int8"], help="precisions whose batch is measured")
+    parser.add_argument(
+        "--batch", nargs="*", choices=PRECISIONS, default=["int8"], help="precisions whose batch is measured"
+    )
+    parser.add_argument(
+        "--alone", nargs="*", choices=PRECISIONS, default=list(PRECISIONS), help="precisions measured on one thread too"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--medparse", type=Path, default=target / "release" / "medparse")

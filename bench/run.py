@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from peer import checkpoint, machine, report
-from peer.participants import Medparse, Participant, Peer, Setting
+from peer.participants import Medparse, Participant, Peer, Setting, packed
 
 PROJECT = Path(__file__).resolve().parents[1]
 TABLE = PROJECT / "docs" / "benchmarks.md"
@@ -47,6 +47,13 @@ def main() -> int:
     if any(name.startswith(("onnxruntime", "openvino")) for name in options.participants):
         report.progress("exporting the graphs, where they are not there yet")
         setting.export()
+    if options.prepare:
+        for name in options.participants:
+            kind, precision = name.split(":")
+            if kind == "medparse":
+                packed(setting.model, precision, options.medparse.resolve(), setting.graphs)
+        return 0
+    begun = time.perf_counter()
     participants: list[Participant] = []
     try:
         for name in options.participants:
@@ -56,7 +63,8 @@ def main() -> int:
                 participants.append(Medparse(setting, precision, options.medparse.resolve()))
             else:
                 participants.append(Peer(setting, kind, precision))
-        rounds = measure(participants, options.rounds, options.pause)
+        end = begun + options.budget if options.budget else None
+        rounds = measure(participants, options.rounds, options.pause, end)
         found = report.Report(
             model=options.model.name,
             picture=options.picture.name,
@@ -84,13 +92,21 @@ def main() -> int:
     return 0
 
 
-def measure(participants: list[Participant], rounds: int, pause: float) -> list[dict[str, report.Answer]]:
+def measure(
+    participants: list[Participant], rounds: int, pause: float, end: float | None
+) -> list[dict[str, report.Answer]]:
     """The answers of every round by participant, after one round that does not count.
 
-    The order turns by one each round, so that nobody always follows the same neighbour.
+    The order turns by one each round, so that nobody always follows the same neighbour. After one round that counts,
+    another is begun only where it will end in time, to judge by the longest so far.
     """
-    found = []
+    found: list[dict[str, report.Answer]] = []
+    longest = 0.0
     for index in range(rounds + 1):
+        begun = time.perf_counter()
+        if end is not None and len(found) > 1 and begun + longest > end:
+            report.progress(f"no time for round {index} of {rounds}")
+            break
         turn = index % len(participants)
         answers = {}
         for one in participants[turn:] + participants[:turn]:
@@ -100,6 +116,7 @@ def measure(participants: list[Participant], rounds: int, pause: float) -> list[
             name = "warm-up" if index == 0 else f"round {index} of {rounds}"
             report.progress(f"{name}: {one.name} {answers[one.name].total_ms / 1e3:.2f} s, load {load:.2f}")
         found.append(answers)
+        longest = max(longest, time.perf_counter() - begun)
     return found[1:]
 
 
@@ -111,6 +128,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-p", "--prompt", action="append", required=True, help="a phrase; several by several -p")
     parser.add_argument("--threads", type=int, default=2, help="threads and cores of each participant")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count, after one that does not")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="begin no further round that would end later")
+    parser.add_argument("--prepare", action="store_true", help="export graphs and pack weights, and measure nothing")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds of rest before each request")
     parser.add_argument("--participants", nargs="+", choices=[*EVERY, "pytorch:bf16"], default=list(EVERY))
     parser.add_argument("--medparse", type=Path, default=PROJECT / "target" / "release" / "medparse")

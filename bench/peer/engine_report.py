@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .report import write
+from .report import QUIET_LOAD, write
 
 STAGES = {
     "backbone.res5": "last map of the backbone",
@@ -27,16 +27,18 @@ def fill(document: Path, figures: dict[str, Any]) -> None:
             continue
         marks = re.compile(rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         made = "\n".join([*tables(figures[name]["found"]), "", about(name, figures[name])])
-        text, count = marks.subn(lambda match, made=made: f"{match[1]}\n{made}\n\n{match[2]}", text)
-        if count != 1:
+        place = marks.search(text)
+        if place is None:
             raise SystemExit(f"{document.name} has no place for the figures of `{name}`")
+        text = f"{text[: place.start()]}{place[1]}\n{made}\n\n{place[2]}{text[place.end() :]}"
     write(document, text)
 
 
 def about(name: str, found: dict[str, Any]) -> str:
     """Where and how the figures were found."""
     of = found["machine"]
-    busy = " **Other work ran meanwhile: times are not to be trusted.**" if found["load"] > 1 else ""
+    is_disturbed = name in TIMED and found["load"] > QUIET_LOAD
+    busy = " **Other work ran meanwhile: times are not to be trusted.**" if is_disturbed else ""
     return (
         f"`bench/engine.py {name}`: {of['processor']}, {found['threads']} threads of {of['cores']} cores, "
         f"{of['memory'] / 2**30:.0f} GiB, {of['system']}; load average before it {found['load']:.2f}.{busy}"
@@ -95,10 +97,12 @@ def threads(found: dict[str, Any]) -> list[str]:
 def requests(found: dict[str, Any]) -> list[str]:
     """Requests over HTTP by precision."""
     lines = [
-        "Over HTTP, weights packed beforehand, in seconds; the second question is one about a picture seen before. Peak "
-        "memory is that of the process, mapped weights included, after one picture and after eight in one request.",
+        "Over HTTP, weights packed beforehand, in seconds; the second question is one about a picture seen before. "
+        "Peak memory is that of the process, mapped weights included, after one picture and after eight in one "
+        "request.",
         "",
-        "| | start | request | second question | of the first | eight pictures, each | of one alone | peak | after eight |",
+        "| | start | request | second question | of the first | eight pictures, each | of one alone | peak "
+        "| after eight |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for precision, of in found.items():
@@ -121,7 +125,8 @@ def requests(found: dict[str, Any]) -> list[str]:
 def masks(found: dict[str, Any]) -> list[str]:
     """Agreement of masks with those in f32."""
     lines = [
-        f"The bundled model on {found['pictures']} reference pictures and their own phrases; masks against those in f32:",
+        f"The bundled model on {found['pictures']} reference pictures and their own phrases; masks against those in "
+        "f32:",
         "",
         "| | masks | mean Dice | median | least | below 0.99 | empty in f32 | pixels that differ |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -170,5 +175,8 @@ def first(found: dict[str, Any]) -> list[str]:
     picture = next(iter(found.values()))["picture"]
     return [f"The bundled model, `{picture}` and two phrases, the whole process (median of seven): {said}."]
 
+
+TIMED = {"parts", "requests", "first"}
+"""Steps whose figures are times."""
 
 TABLES = {"parts": parts, "requests": requests, "masks": masks, "logits": logits, "first": first}

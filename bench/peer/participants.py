@@ -140,9 +140,7 @@ class Medparse(Participant):
     Its cache of encoded pictures is too small to hold one, unless another size is given (in MiB).
     """
 
-    def __init__(
-        self, setting: Setting, precision: str, program: Path, encodings: str = SMALLEST_CACHE_MIB
-    ) -> None:
+    def __init__(self, setting: Setting, precision: str, program: Path, encodings: str = SMALLEST_CACHE_MIB) -> None:
         self.name = f"medparse {precision}"
         self.state = tempfile.TemporaryDirectory()
         self.log = (Path(self.state.name) / "log").open("w+")
