@@ -6,6 +6,9 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 /// The `number`th of `of` parts, from 1; printed and read as `3/16`.
+///
+/// Read from 0 it is the last: who counts from 0, as an indexed job of Kubernetes does, names every part
+/// once as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     number: u32,
@@ -14,7 +17,7 @@ pub struct Shard {
 
 /// The text names no shard.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no shard: expected a number from 1 and a count, such as 3/16")]
+#[error("{0:?} is no shard: expected a number and a count that is not smaller, such as 3/16")]
 pub struct ShardError(String);
 
 impl Shard {
@@ -56,6 +59,7 @@ impl FromStr for Shard {
         let numbers =
             numbers.and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
         match numbers {
+            Some((0, of)) if of > 0 => Ok(Self { number: of, of }),
             Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
             _ => Err(ShardError(text.to_owned())),
         }
@@ -83,9 +87,10 @@ mod tests {
     #[test]
     fn names_go_there_and_back_and_nonsense_is_refused() {
         assert_eq!("3/16".parse::<Shard>().unwrap().to_string(), "3/16");
-        for text in ["0/4", "5/4", "3", "a/b", "1/0", "-1/2", ""] {
+        assert_eq!("0/16".parse::<Shard>().unwrap(), "16/16".parse().unwrap());
+        for text in ["0/0", "5/4", "3", "a/b", "1/0", "-1/2", ""] {
             let error = text.parse::<Shard>().unwrap_err().to_string();
-            assert!(error.contains("expected a number from 1 and a count"), "{error}");
+            assert!(error.contains("expected a number and a count"), "{error}");
         }
     }
 }

@@ -46,7 +46,7 @@ const NAMED_FAILURES: usize = 10;
 /// same command tries it again.
 #[derive(Args)]
 #[command(
-    after_long_help = "Examples:\n  medparse batch scans/ -o masks -p \"liver & spleen\" --window abdomen\n  medparse batch pictures.csv -o masks --workers 3\n  medparse batch batch_input_001.csv -o out          # image in base64, text: out/predictions.csv\n  medparse batch scans/ -o masks -p liver --shard $SLURM_ARRAY_TASK_ID/16\n\nOne shard of a Kubernetes indexed job: --shard $((JOB_COMPLETION_INDEX + 1))/16. Shards share one\noutput folder; which shard has a picture follows from its name.\n\nResearch software, not a medical device."
+    after_long_help = "Examples:\n  medparse batch scans/ -o masks -p \"liver & spleen\" --window abdomen\n  medparse batch pictures.csv -o masks --workers 3\n  medparse batch batch_input_001.csv -o out          # image in base64, text: out/predictions.csv\n  medparse batch scans/ -o masks -p liver --shard $SLURM_ARRAY_TASK_ID/16\n\nOne shard of a Kubernetes indexed job: --shard $(JOB_COMPLETION_INDEX)/16. Shards share one output\nfolder; which shard has a picture follows from its name.\n\nResearch software, not a medical device."
 )]
 pub struct Arguments {
     /// A folder of pictures, a manifest (.csv, .jsonl, .ndjson, .parquet) or a folder of manifests.
@@ -62,7 +62,7 @@ pub struct Arguments {
     /// Pictures at the same time, on one model: one is read and written while another is computed.
     #[arg(long, default_value = "2", env = "MEDPARSE_WORKERS", value_name = "N")]
     workers: NonZeroUsize,
-    /// Do one part of several, such as 3/16.
+    /// Do one part of several, such as 3/16; counted from 1 or from 0, where 0 is the last.
     #[arg(long, default_value = "1/1", env = "MEDPARSE_SHARD", value_name = "I/N")]
     shard: Shard,
     /// What is written: files for each picture, or one predictions.csv. By default files, and

@@ -134,7 +134,7 @@ fn nothing_is_begun_where_nothing_is_asked() {
     for (arguments, expected) in [
         (&["batch", "scans", "-o", "out"][..], "give -p \"PHRASES\""),
         (&["batch", "scans", "-o", "out", "-p", "a & & b"], "--prompt: "),
-        (&["batch", "scans", "-o", "out", "-p", "a", "--shard", "4/3"], "expected a number from 1"),
+        (&["batch", "scans", "-o", "out", "-p", "a", "--shard", "4/3"], "expected a number and"),
     ] {
         let run = desk.run_tiny(arguments);
         assert_eq!(run.status, 2, "{}", run.stderr);
