@@ -8,6 +8,7 @@
 `masks`     the bundled model on the reference pictures: masks in bf16 and int8 against those in f32.
 `logits`    the full-size network on the golden pictures: errors against the reference in f32, bf16 and int8.
 `first`     the bundled model: one picture and two phrases, the whole process.
+`training`  a training step of medparse-small beside PyTorch's (`train_step.py`).
 
 Each step keeps what it found in docs/engine.json, beside the machine, load and command it was found with, and leaves
 the others' alone; the document is written from all of them.
@@ -238,6 +239,13 @@ def first(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def training(options: argparse.Namespace) -> dict[str, Any]:
+    """`train_step.py` on the sizes that the bundled model was begun with."""
+    script = Path(__file__).with_name("train_step.py")
+    command = [sys.executable, script, "--threads", options.threads, "--medparse", options.medparse, "--json"]
+    return json.loads(run(*command))
+
+
 def run(*command: object) -> str:
     """What a command prints; what it says beside that is shown only when it fails."""
     words = [str(word) for word in command]
@@ -274,7 +282,7 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-STEPS = {"parts": parts, "requests": requests, "masks": masks, "logits": logits, "first": first}
+STEPS = {"parts": parts, "requests": requests, "masks": masks, "logits": logits, "first": first, "training": training}
 
 if __name__ == "__main__":
     sys.exit(main())

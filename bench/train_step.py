@@ -1,6 +1,8 @@
 """Times one training step of medparse-small in PyTorch: forward and losses, backward, AdamW.
 
-    python train_step.py --threads 2 --steps 5
+    python train_step.py --threads 2 --steps 5 --medparse ../target/release/medparse
+
+With `--medparse`, steps of `medparse train` are measured as well, the reading and changing of their pictures included.
 
 The batch is procedural: discs on noise, two prompts a picture, one in four of them for something absent. The sizes
 of everything (pictures, prompts, phrases, points) are those of a step of `medparse train` at the same batch size.
@@ -16,10 +18,12 @@ import statistics
 import time
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from peer import machine
+from peer import machine, our_training
 from peer.config import small
 from peer.network import Network
 from peer.training import BACKGROUND, Batch, loss
@@ -100,6 +104,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="pictures a step")
     parser.add_argument("--side", type=int, default=256, help="side of a picture in pixels, a multiple of 32")
     parser.add_argument("--steps", type=int, default=5, help="steps that count, after one that does not")
+    parser.add_argument("--medparse", type=Path, metavar="PROGRAM", help="measure the steps of this program too")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
 
@@ -121,17 +126,25 @@ def main() -> None:
                 flush=True,
             )
     median = statistics.median(done.total for done in times)
-    report = {
+    report: dict[str, Any] = {
         "what": f"medparse-small, batch {options.batch}, {options.side} px, f32, {options.threads} threads",
         "torch": torch.__version__,
         "seconds_per_step": median,
         "steps": [vars(done) for done in times],
         "machine": machine.describe(),
     }
+    if options.medparse:
+        ours = our_training.seconds_per_step(
+            options.medparse.resolve(), options.batch, options.side, options.steps, options.threads
+        )
+        report["medparse_seconds_per_step"] = statistics.median(ours)
+        report["ratio"] = statistics.median(ours) / median
     if options.json:
         print(json.dumps(report))
     else:
         print(f"{report['what']}, torch {torch.__version__}: median {median:.2f} s a step")
+        if options.medparse:
+            print(f"medparse: median {statistics.median(ours):.2f} s a step, {report['ratio']:.2f} of PyTorch's")
         print(machine.sentence())
 
 
