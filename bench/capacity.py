@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Pictures a second of `medparse batch` by cores and precision, beside the engine's own rate: the table of docs/capacity.md.
+
+    bench/capacity.py target/release/medparse --threads 1 2 --write
+    bench/capacity.py target/release/medparse --model full.safetensors --threads 2 --seconds 60
+
+The engine's own rate is that of `medparse bench` on the same model, precision and threads. Nothing else may run; the page
+says so where something did. Needs nothing but Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import re
+import struct
+import subprocess
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "capacity.md"
+QUIET_LOAD = 0.5
+"""Load average beside the threads that measure, above which figures are not to be trusted."""
+
+
+def png(seed: int, side: int) -> bytes:
+    """A noisy RGB picture: no two are alike, and none compresses to nothing."""
+    chance = random.Random(seed)
+    # Of each byte the four low bits: a file about as large as a real picture's.
+    rows = b"".join(b"\0" + chance.randbytes(3 * side).translate(bytes(at & 15 | 96 for at in range(256))) for _ in range(side))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+
+
+def engine_rate(program: str, options: list[str]) -> float:
+    """Requests a second of the engine alone, one picture and two phrases each."""
+    said = subprocess.run([program, "bench", "--json", *options], capture_output=True, text=True, check=True)
+    return 1000 / json.loads(said.stdout)["request_ms"]
+
+
+def batch_rate(program: str, options: list[str], pictures: Path, phrases: str, output: Path) -> float:
+    """Pictures a second of a whole run, the loading of the model left out."""
+    command = [program, "batch", str(pictures), "-o", str(output), "-p", phrases, "--json", *options]
+    count, first = 0, 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+        for line in running.stdout or []:
+            now = time.monotonic()
+            entry = json.loads(line)
+            if "error" in entry:
+                raise SystemExit(f"{entry['item']}: {entry['error']}")
+            # From the first answer on: workers begin together, so the wait for the first tells nothing.
+            first = first or now
+            count += 1
+            last = now
+    if running.returncode or count < 3:
+        raise SystemExit(f"the run ended with {running.returncode} after {count} pictures")
+    return (count - 1) / (last - first)
+
+
+def table(rows: list[dict[str, float | str]], machine: str, busy: bool) -> str:
+    """The figures as Markdown."""
+    lines = ["| precision | threads | pictures a second | seconds a picture | of the engine's own rate |", "|---|---:|---:|---:|---:|"]
+    lines += [
+        f"| {row['precision']} | {row['threads']} | {row['batch']:.3g} | {1 / row['batch']:.3g} | {row['batch'] / row['engine']:.0%} |"
+        for row in rows
+    ]
+    lines += ["", machine + (" **Other work ran meanwhile: times are not to be trusted.**" if busy else "")]
+    return "\n".join(lines)
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.*)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return found[1] if found else "unknown processor"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("--model", default="bundled")
+    parser.add_argument("--precision", nargs="+", default=["f32", "bf16", "int8"])
+    parser.add_argument("--threads", nargs="+", type=int, default=[os.cpu_count() or 1])
+    parser.add_argument("--side", type=int, default=512, help="of the pictures, in pixels")
+    parser.add_argument("--seconds", type=float, default=20, help="how long each run takes, about")
+    parser.add_argument("--phrases", default="nuclei & polyp")
+    parser.add_argument("--write", action="store_true", help="puts the table into docs/capacity.md")
+    given = parser.parse_args()
+
+    program, model = str(Path(given.program).resolve()), given.model
+    load = os.getloadavg()[0]
+    rows: list[dict[str, float | str]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "pictures"
+        pictures.mkdir()
+        made = 0
+        for precision in given.precision:
+            for threads in given.threads:
+                options = ["--model", model, "--precision", precision, "--threads", str(threads)]
+                engine = engine_rate(program, options)
+                wanted = max(8, math.ceil(engine * given.seconds))
+                for at in range(made, wanted):
+                    (pictures / f"p{at:05}.png").write_bytes(png(at, given.side))
+                made = max(made, wanted)
+                output = Path(folder) / f"{precision}-{threads}"
+                batch = batch_rate(program, options, pictures, given.phrases, output)
+                rows.append({"precision": precision, "threads": threads, "engine": engine, "batch": batch})
+                print(f"{precision}, {threads} threads: {batch:.3g} a second, engine {engine:.3g}", flush=True)
+    machine = f"`bench/capacity.py`, model {Path(model).name}, pictures of {given.side} × {given.side} px, two phrases: {processor()}, {os.cpu_count()} cores; load average before it {load:.2f}."
+    text = table(rows, machine, load > QUIET_LOAD)
+    print(text)
+    if given.write:
+        name = "bundled" if model == "bundled" else "full"
+        marks = re.compile(rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        page, count = marks.subn(lambda place: f"{place[1]}\n{text}\n\n{place[2]}", PAGE.read_text())
+        if count != 1:
+            raise SystemExit(f"{PAGE.name} has no place for the figures of `{name}`")
+        PAGE.write_text(page)
+
+
+if __name__ == "__main__":
+    main()
