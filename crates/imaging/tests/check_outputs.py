@@ -4,12 +4,13 @@
 
 Makes an oblique, anisotropic CT series in no order, lets the example `export` mark bodies in it, and reads what it wrote with
 highdicom, pydicom, rt-utils, nibabel, SimpleITK, pynrrd, pycocotools, shapely and NumPy; `dciodvfy` (Debian's dicom3tools)
-must find no error. Needs those packages from PyPI.
+must find no error, and dcmqi, where it is installed, must find the same voxels. Needs those packages from PyPI.
 """
 
 import glob
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -103,6 +104,17 @@ def main():
             volume = segmentation.get_volume(segment_numbers=[1], combine_segments=False)
             print(name, "highdicom volume", volume.spatial_shape)
 
+        if shutil.which("segimage2itkimage"):
+            back = os.path.join(folder, "dcmqi")
+            os.makedirs(back)
+            command = ["segimage2itkimage", "--inputDICOM", os.path.join(out, "bodies.seg.dcm"), "--outputDirectory", back, "--outputType", "nii"]
+            subprocess.run(command, check=True, capture_output=True)
+            counts = [int((np.asarray(nibabel.load(os.path.join(back, f"{number}.nii.gz")).dataobj) > 0).sum()) for number in (1, 2, 3)]
+            print("dcmqi voxels", counts)
+            assert counts == masks.sum((1, 2, 3)).tolist()
+        else:
+            print("skipped: dcmqi is not installed")
+
         structures = pydicom.dcmread(os.path.join(out, "bodies.rtstruct.dcm"))
         to_index = np.linalg.inv(affine)
         for region, mask in zip(structures.ROIContourSequence, masks):
@@ -147,7 +159,7 @@ def main():
         for name in ("bodies.seg.dcm", "bodies.prob.dcm", "bodies.rtstruct.dcm"):
             checked = subprocess.run(["dciodvfy", "-new", os.path.join(out, name)], capture_output=True, text=True)
             lines = [line for line in checked.stderr.splitlines() if line.startswith("Error")]
-            print("dciodvfy", name, len(lines), "errors", *lines, sep="\n  ")
+            print("dciodvfy", name, f"{len(lines)} errors", *lines)
             errors += len(lines)
         sys.exit(1 if errors else 0)
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections import Counter
 
 import nibabel
 import numpy as np
@@ -196,13 +197,14 @@ def main():
             os.makedirs(sub)
             alike, refused, both, alone, differing = compare_dicom(example, paths, sub)
             print(f"{name}: {len(paths)} files, {len(alike)} alike, {len(refused)} refused by us alone, {len(both)} refused by both, {len(alone)} read by us alone, {len(differing)} differ")
-            for title, entries in (("refused", refused), ("both", both), ("alone", alone), ("DIFFERS", differing)):
+            for reason, count in Counter(reason for _, reason in both).most_common():
+                print(f"  both refuse {count}: {reason}")
+            for title, entries in (("refused", refused), ("alone", alone), ("DIFFERS", differing)):
                 for entry in entries:
                     print(f"  {title}: {entry[0]}: {entry[1]}")
             failures += len(differing)
         if images:
-            volumes = os.path.join(images, "volumes")
-            paths = sorted(os.path.join(volumes, f) for f in os.listdir(volumes))
+            paths = sorted(os.path.join(d, f) for d, _, names in os.walk(images) for f in names if ".nii" in f)
             wrong = compare_nifti(example, paths, os.path.join(folder, "nifti"))
             print(f"NIfTI: {len(paths)} files, {len(wrong)} wrong {wrong}")
             failures += len(wrong)
