@@ -20,6 +20,12 @@ use crate::progress;
 /// measured with the published sizes at 1024 × 1024 (docs/benchmarks.md).
 const REQUEST_BYTES_A_PIXEL: u64 = 1_000;
 
+/// A picture that takes longer than this is worth advice, in seconds.
+const SLOW_SECONDS: f64 = 1.0;
+
+/// How much faster products must be for a narrower format to be worth it.
+const WORTHWHILE: f64 = 1.5;
+
 /// Say what this machine can do, what a picture will take, and what to change.
 ///
 /// Loads the model as every other verb would, asks it about a procedural picture of its own size, and
@@ -49,8 +55,8 @@ struct Report {
     threads: usize,
     /// Instruction sets, the best first.
     instructions: Vec<&'static str>,
-    bf16_products: bool,
-    int8_products: bool,
+    /// Products on all threads, in thousand millions of multiplications and additions a second.
+    gflops: Gflops,
     memory_bytes: u64,
     memory_free_bytes: u64,
     model: String,
@@ -63,6 +69,14 @@ struct Report {
     /// A further phrase for the same picture.
     question_seconds: f64,
     findings: Vec<Finding>,
+}
+
+/// The measured peak of each format.
+#[derive(Debug, Serialize)]
+struct Gflops {
+    f32: f64,
+    bf16: f64,
+    int8: f64,
 }
 
 /// Something to know or to change.
@@ -84,6 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let loading = started.elapsed().as_secs_f64();
     let line = progress::spinner("asking about a picture");
     let times = Times::of(&model)?;
+    let machine = model.measure_machine()?;
     line.finish_and_clear();
     let isa = Isa::chosen();
     let mut report = Report {
@@ -93,8 +108,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         cores: System::physical_core_count(),
         threads: rayon::current_num_threads(),
         instructions: Isa::available().into_iter().rev().map(Isa::name).collect(),
-        bf16_products: isa.has_bf16_dot(),
-        int8_products: isa.has_int8_dot(),
+        gflops: Gflops {
+            f32: machine.f32_gflops,
+            bf16: machine.bf16_gflops,
+            int8: machine.int8_gflops,
+        },
         memory_bytes: system.total_memory(),
         memory_free_bytes: system.available_memory(),
         model: model.card().name.clone(),
@@ -163,13 +181,20 @@ fn findings(report: &Report, model: &Model, isa: Isa) -> Vec<Finding> {
                 .into(),
         );
     }
-    if model.precision() == Precision::F32 && isa.has_bf16_dot() && report.picture_seconds > 1.0 {
-        add(
-            false,
-            "this processor multiplies bf16: --precision bf16 answers in about 0.6 of the time with nearly \
-             the same masks (docs/engine.md)"
-                .into(),
-        );
+    if model.precision() == Precision::F32 && report.picture_seconds > SLOW_SECONDS {
+        let faster = |gflops: f64| gflops / report.gflops.f32;
+        let formats = [("bf16", report.gflops.bf16), ("int8", report.gflops.int8)];
+        let worthwhile = formats.iter().find(|(_, gflops)| faster(*gflops) >= WORTHWHILE);
+        if let Some((name, gflops)) = worthwhile {
+            add(
+                false,
+                format!(
+                    "this processor multiplies {name} {:.1} times as fast as f32: --precision {name} answers \
+                     sooner, with nearly the same masks (docs/engine.md)",
+                    faster(*gflops)
+                ),
+            );
+        }
     }
     let side = report.image_size as u64;
     let request = side * side * REQUEST_BYTES_A_PIXEL;
@@ -204,14 +229,8 @@ fn findings(report: &Report, model: &Model, isa: Isa) -> Vec<Finding> {
 impl Report {
     fn table(&self) -> String {
         let cores = self.cores.map_or_else(|| "?".to_owned(), |cores| cores.to_string());
-        let products = match (self.bf16_products, self.int8_products) {
-            (true, true) => "; multiplies bf16 and int8",
-            (true, false) => "; multiplies bf16",
-            (false, true) => "; multiplies int8",
-            (false, false) => "",
-        };
         let mut text = format!(
-            "medparse {}, {}\n  processor   {}, {cores} cores, {} threads\n  instructions {}{products}\n  \
+            "medparse {}, {}\n  processor   {}, {cores} cores, {} threads\n  instructions {}\n  products    {:.0} GFLOP/s in f32, {:.0} in bf16, {:.0} in int8\n  \
              memory      {}, {} free\n  model       {}, {}, {} × {}\n  loading     {:.2} s\n  \
              a picture   {:.2} s; a further phrase {:.3} s",
             self.version,
@@ -219,6 +238,9 @@ impl Report {
             self.processor,
             self.threads,
             self.instructions.join(", "),
+            self.gflops.f32,
+            self.gflops.bf16,
+            self.gflops.int8,
             bytes(self.memory_bytes),
             bytes(self.memory_free_bytes),
             self.model,

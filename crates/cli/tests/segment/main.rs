@@ -182,3 +182,23 @@ fn a_long_phrase_is_cut_and_said_to_be() {
     assert!(run.stderr.contains("phrase 1 is longer than 77 tokens"), "{}", run.stderr);
     assert_eq!(answers(&run.stdout)[0]["truncated"], true);
 }
+
+#[test]
+fn the_program_tells_of_the_machine_and_of_itself() {
+    let desk = Desk::new();
+    let run = desk.run(&["doctor", "--json"]);
+    assert_eq!(run.status, 0, "{}", run.stdout);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["model"], "medparse-small");
+    assert!(report["picture_seconds"].as_f64() > Some(0.0) && report["threads"].as_u64() > Some(0));
+    let config = fixture("tiny.yaml");
+    desk.run(&["model", "init", "new.safetensors", "--config", &config]);
+    let run = desk.run(&["doctor", "--model", "new.safetensors", "--image-size", "64"]);
+    assert_eq!(run.status, 1, "an untrained model is a problem: {}", run.stdout);
+    assert!(run.stdout.contains("problem: the model is untrained"), "{}", run.stdout);
+
+    assert_eq!(desk.run(&["man", "pages"]).status, 0);
+    let page = std::fs::read_to_string(desk.path("pages/medparse-segment.1")).unwrap();
+    assert!(page.contains("presence"), "{page}");
+    assert!(desk.run(&["completions", "bash"]).stdout.contains("_medparse"));
+}

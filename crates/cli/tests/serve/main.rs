@@ -321,3 +321,23 @@ fn certificates_are_taken_from_files() {
         place.refusal(&["serve", "--port", "0", "--tls-cert", "state/ca.pem", "--tls-key", "log"]);
     assert!(said.contains("cannot read") && said.contains("log"), "{said}");
 }
+
+#[test]
+fn two_endpoints_are_compared_on_the_same_requests() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    server.wait_ready();
+    let requests = place.path("requests");
+    std::fs::create_dir(&requests).unwrap();
+    std::fs::write(requests.join("a.json"), SAMPLE_REQUEST).unwrap();
+    let url = server.announcement.split_whitespace().find(|word| word.ends_with("/score")).unwrap();
+    let requests = requests.to_str().unwrap();
+    let report = place.json(&["compare", url, url, requests, "--json"]);
+    assert_eq!((&report["alike"], &report["masks"]), (&true.into(), &2.into()), "{report}");
+    assert_eq!((&report["mean_dice"], &report["equal_categories"]), (&1.0.into(), &1.0.into()));
+
+    // What one endpoint refuses is a failure, and the endpoints are not alike.
+    std::fs::write(place.path("requests/b.json"), "{}").unwrap();
+    let refusal = place.refusal(&["compare", url, url, requests]);
+    assert!(refusal.contains("b.json: the old endpoint: answered 400: "), "{refusal}");
+}
