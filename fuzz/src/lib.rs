@@ -1,8 +1,17 @@
 //! What the fuzz targets share.
 
+mod archive;
+mod base64;
+mod body;
+mod checkpoint;
 mod frame;
 
+pub use archive::torch;
+pub use base64::compare as compare_base64;
+pub use body::read as read_body;
 pub use frame::dicom;
+use std::io::Write;
+
 use medparse_imaging::{Limits, Plane, Tone, View, decode};
 
 /// Small enough that what a header claims is refused or cheap.
@@ -31,4 +40,11 @@ pub fn volume(bytes: &[u8]) {
 /// A format's beginning before the fuzzer's bytes, so that it need not find it.
 pub fn after(signature: &[u8], bytes: &[u8]) -> Vec<u8> {
     [signature, bytes].concat()
+}
+
+/// Writes bytes to a file and reads it as weights, since weights are read where they lie.
+pub fn checkpoint(bytes: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new().expect("a folder for temporary files");
+    file.write_all(bytes).expect("a few kilobytes to be written");
+    checkpoint::read_all(file.path());
 }

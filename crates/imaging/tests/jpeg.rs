@@ -62,3 +62,14 @@ fn every_kind_equals_pillow_within_rounding() {
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }
+
+/// Some scanners cut the Adobe segment short; libjpeg passes over such a one.
+#[test]
+fn a_short_adobe_segment_is_passed_over() {
+    let whole = std::fs::read(fixture("jpeg_444.jpg")).unwrap();
+    let (start, rest) = whole.split_at(2);
+    let marked = [start, b"\xff\xee\0\x0cAdobe\0\0\0\0\0", rest].concat();
+    let limits = medparse_imaging::Limits::default();
+    let picture = Picture::decode(&marked, &limits).unwrap();
+    assert!(picture == Picture::decode(&whole, &limits).unwrap());
+}

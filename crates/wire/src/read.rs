@@ -45,7 +45,7 @@ pub enum ReadError {
     #[error("the mask data is not base64")]
     Base64,
     /// The data does not fill the shape.
-    #[error("the masks have {found} values; their shape {shape:?} needs {}", shape.iter().product::<usize>())]
+    #[error("the masks have {found} values, which do not fill their shape {shape:?}")]
     Length {
         /// Values found.
         found: usize,
@@ -86,7 +86,7 @@ impl ScoreRow {
 impl MaskArray {
     /// The mask of one prompt, `[height, width]`, or nothing beyond the last.
     pub fn prompt(&self, prompt: usize) -> Option<&[u8]> {
-        let size = self.shape[1] * self.shape[2];
+        let size = self.shape[1].checked_mul(self.shape[2])?;
         self.values.get(prompt.checked_mul(size)?..)?.get(..size)
     }
 }

@@ -1,6 +1,7 @@
 //! Where pixels and voxels lie in the patient.
 
 mod grid;
+mod letters;
 mod plane;
 pub mod vector;
 

@@ -1,11 +1,13 @@
 //! The picture with its masks drawn over it, for people.
 
 mod canvas;
+mod inscription;
 mod legend;
 mod outline;
 mod palette;
 mod text;
 
+pub(crate) use inscription::Inscription;
 pub use palette::{PALETTE, Rgb};
 
 use crate::{Error, Mask, Picture};
@@ -115,6 +117,16 @@ pub fn overlay(
     layers: &[Layer<'_>],
     style: &OverlayStyle,
 ) -> Result<Picture, Error> {
+    inscribed(picture, layers, style, &[])
+}
+
+/// As [`overlay`], with letters on the picture over everything that is drawn.
+pub(crate) fn inscribed(
+    picture: &Picture,
+    layers: &[Layer<'_>],
+    style: &OverlayStyle,
+    inscriptions: &[Inscription],
+) -> Result<Picture, Error> {
     for layer in layers {
         if layer.mask.dimensions() != picture.dimensions() {
             return Err(Error::SizesDiffer {
@@ -144,6 +156,9 @@ pub fn overlay(
     };
     for (layer, color) in layers.iter().zip(&colors) {
         outline::draw(&mut canvas, layer.mask, scale, stroke, *color);
+    }
+    for inscription in inscriptions {
+        inscription::draw(&mut canvas, scale, inscription);
     }
     if style.legend == Legend::Below && !layers.is_empty() {
         canvas = legend::below(&canvas, layers, &colors);

@@ -1,5 +1,6 @@
 //! JPEG files, decoded with `zune-jpeg`.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use zune_core::colorspace::ColorSpace;
@@ -86,7 +87,11 @@ fn samples_as(
         .set_max_width(frame.width as usize)
         .set_max_height(frame.height as usize)
         .jpeg_set_out_colorspace(out);
-    let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
+    let bytes = match frame.short_adobe {
+        Some([start, end]) => Cow::Owned([&bytes[..start], &bytes[end..]].concat()),
+        None => Cow::Borrowed(bytes),
+    };
+    let mut decoder = JpegDecoder::new_with_options(Cursor::new(&*bytes), options);
     let mut samples = vec![0; frame.width as usize * frame.height as usize * channels];
     decoder.decode_into(&mut samples).map_err(|error| Error::Damaged {
         format: Format::Jpeg,

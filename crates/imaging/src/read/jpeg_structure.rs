@@ -9,6 +9,9 @@ use crate::{Error, Format};
 /// Scans beyond which a progressive JPEG is an attack on the decoder's time; encoders write about ten.
 const MAX_SCANS: usize = 100;
 
+/// What an Adobe segment holds, in bytes: its name, a version, two flags and the transform.
+const ADOBE_LENGTH: usize = 12;
+
 /// What a JPEG's frame header says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
@@ -21,6 +24,9 @@ pub(super) struct Frame {
     pub adobe_transform: Option<u8>,
     /// Whether the components call themselves R, G and B.
     pub named_rgb: bool,
+    /// Where an Adobe segment too short to mean anything begins and ends: libjpeg passes over it, decoders that do not
+    /// must not see it.
+    pub short_adobe: Option<[usize; 2]>,
 }
 
 mod marker {
@@ -39,7 +45,7 @@ mod marker {
 pub(super) fn walk(bytes: &[u8]) -> Result<Frame, Error> {
     let mut walker = Walker { bytes, position: 2, scans: 0 };
     let mut frame: Option<Frame> = None;
-    let mut adobe_transform = None;
+    let (mut adobe_transform, mut short_adobe) = (None, None);
     loop {
         match walker.marker()? {
             marker::END_OF_IMAGE => break,
@@ -61,8 +67,11 @@ pub(super) fn walk(bytes: &[u8]) -> Result<Frame, Error> {
                 walker.skip_entropy_coded();
             }
             marker::ADOBE => {
+                let start = walker.position - 2;
                 let segment = walker.segment()?;
-                if segment.starts_with(b"Adobe") {
+                if segment.len() < ADOBE_LENGTH {
+                    short_adobe = Some([start, walker.position]);
+                } else if segment.starts_with(b"Adobe") {
                     adobe_transform = segment.get(11).copied();
                 }
             }
@@ -89,7 +98,7 @@ pub(super) fn walk(bytes: &[u8]) -> Result<Frame, Error> {
     if walker.scans == 0 {
         return Err(damaged("it has no scan"));
     }
-    Ok(Frame { adobe_transform, ..frame })
+    Ok(Frame { adobe_transform, short_adobe, ..frame })
 }
 
 /// T.81 section B.2.2.
@@ -124,6 +133,7 @@ fn frame_header(code: u8, header: &[u8]) -> Result<Frame, Error> {
         components,
         buffered: code == 0xc2,
         adobe_transform: None,
+        short_adobe: None,
         named_rgb: components == 3 && names.by_ref().eq(*b"RGB"),
     })
 }

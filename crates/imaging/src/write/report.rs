@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::Findings;
 use super::slices::Shown;
-use crate::{Error, Layer, OverlayStyle, Picture, grouped, overlay};
+use crate::overlay::inscribed;
+use crate::{Error, Layer, OverlayStyle, Picture, grouped};
 
 /// What the page says beside the findings; nothing of a patient unless the caller puts it there.
 #[derive(Clone, Debug, Default)]
@@ -62,8 +63,10 @@ pub(crate) fn page(
     for slice in shown.chosen(findings) {
         let picture = drawn(findings, shown, slice)?.encode_png()?;
         let data = base64_simd::STANDARD.encode_to_string(&picture);
-        let caption =
-            if findings.volume.is_flat() { String::new() } else { format!("Slice {slice}") };
+        let caption = match shown.caption(findings, slice) {
+            caption if caption.is_empty() => caption,
+            caption => format!("Slice {caption}"),
+        };
         add(format_args!(
             "<figure><img alt=\"{caption}\" src=\"data:image/png;base64,{data}\"><figcaption>{caption}</figcaption></figure>"
         ));
@@ -87,7 +90,8 @@ fn drawn(findings: &Findings, shown: &Shown, slice: usize) -> Result<Picture, Er
         .zip(&masks)
         .map(|(target, mask)| Layer::new(&target.label, mask).with_color(target.color))
         .collect();
-    overlay(&picture, &layers, &OverlayStyle::default())
+    let inscription = shown.inscription(findings, slice, [0, 0]);
+    inscribed(&picture, &layers, &OverlayStyle::default(), &[inscription])
 }
 
 fn escaped(text: &str) -> String {

@@ -2,13 +2,15 @@
 
 use super::Findings;
 use super::slices::Shown;
-use crate::{Error, Layer, Mask, OverlayStyle, Picture, Tone, View, grouped, overlay};
+use crate::overlay::inscribed;
+use crate::{Error, Layer, Mask, OverlayStyle, Picture, Tone, View, grouped};
 
 /// Slices in a row at most.
 const COLUMNS: usize = 4;
 
 /// Draws at most twelve slices of `view`, at equal distances among those where something was found, and a legend that
-/// says how much of each target there is in all.
+/// says how much of each target there is in all. Each slice has its number, its level, and the letters of the patient's
+/// sides, where the file says them.
 ///
 /// # Errors
 /// When a slice cannot be shown, as where its values were not read.
@@ -21,8 +23,11 @@ pub fn sheet(findings: &Findings, view: &View, tone: &Tone) -> Result<Picture, E
     let size = [columns * width, rows * height];
     let mut pixels = vec![0; size[0] * size[1] * 3];
     let mut masks = vec![vec![0; size[0] * size[1]]; findings.targets.len()];
+    let mut inscriptions = Vec::with_capacity(slices.len());
     for (place, slice) in slices.into_iter().enumerate() {
-        let start = (place / columns) * height * size[0] + (place % columns) * width;
+        let [left, top] = [(place % columns) * width, (place / columns) * height];
+        let start = top * size[0] + left;
+        inscriptions.push(shown.inscription(findings, slice, [left, top]));
         let picture = shown.picture(findings, slice)?;
         put(&mut pixels, picture.pixels(), [start * 3, size[0] * 3, width * 3]);
         for (sheet, mask) in masks.iter_mut().zip(shown.masks(findings, slice)?) {
@@ -45,7 +50,7 @@ pub fn sheet(findings: &Findings, view: &View, tone: &Tone) -> Result<Picture, E
             (voxels, _) => layer.with_extent(format!("{} px", grouped(voxels))),
         }
     });
-    overlay(&picture, &layers.collect::<Vec<_>>(), &OverlayStyle::default())
+    inscribed(&picture, &layers.collect::<Vec<_>>(), &OverlayStyle::default(), &inscriptions)
 }
 
 /// Copies rows of `width` values into a larger picture whose rows are `stride` long.

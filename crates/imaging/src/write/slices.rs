@@ -1,6 +1,7 @@
 //! The slices of findings that people are shown.
 
 use super::{Findings, Target};
+use crate::overlay::Inscription;
 use crate::{Error, Mask, Picture, Tone, View};
 
 /// Slices of a volume that are shown at most.
@@ -33,6 +34,37 @@ impl Shown<'_> {
     /// What the model saw of one slice.
     pub fn picture(&self, findings: &Findings, slice: usize) -> Result<Picture, Error> {
         findings.volume.picture(&self.view, slice, self.tone)
+    }
+
+    /// Which slice it is and, where the file says so, at which level of the patient; nothing for a picture alone.
+    pub fn caption(&self, findings: &Findings, slice: usize) -> String {
+        if findings.volume.is_flat() {
+            return String::new();
+        }
+        match findings.volume.grid() {
+            Some(grid) => {
+                let (side, level) = self.view.level(grid, slice);
+                format!("{slice} · {side} {level:.1} mm")
+            }
+            None => slice.to_string(),
+        }
+    }
+
+    /// What is written on a slice that is drawn with its first pixel at `corner`.
+    pub fn inscription(
+        &self,
+        findings: &Findings,
+        slice: usize,
+        corner: [usize; 2],
+    ) -> Inscription {
+        let [width, height, _] = self.view.dimensions();
+        let placement =
+            findings.volume.grid().and_then(|grid| self.view.geometry(grid, slice).placement);
+        Inscription {
+            frame: [corner[0], corner[1], width, height],
+            edges: placement.map(|placement| placement.edges()).unwrap_or_default(),
+            caption: self.caption(findings, slice),
+        }
     }
 
     /// The targets' masks on one slice.
