@@ -20,7 +20,7 @@ pub fn compare(bytes: &[u8]) {
 fn plain(string: &str) -> Option<Vec<u8>> {
     let blank = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ');
     let mut symbols: Vec<u8> = string.bytes().filter(|byte| !blank(byte)).collect();
-    if symbols.len() % 4 == 0 {
+    if symbols.len().is_multiple_of(4) {
         for _ in 0..2 {
             if symbols.last() == Some(&b'=') {
                 symbols.pop();
