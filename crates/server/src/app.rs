@@ -11,8 +11,8 @@ use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::errors::ApiError;
 use crate::{
-    AppState, audit, auth, body, export, health, ids, linger, manage, metrics, mlflow, openapi,
-    page, rates, score, segment, telemetry, v2, view, volume,
+    AppState, audit, auth, body, export, health, ids, linger, manage, metrics, mlflow, monai,
+    openapi, page, rates, score, segment, telemetry, v2, view, volume,
 };
 
 /// Every route of the server, ready to be served or to be asked without a socket.
@@ -46,6 +46,7 @@ pub fn app(state: AppState) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/identity/token", get(auth::token_route))
         .merge(manage::routes(&state))
+        .merge(monai::routes())
         .merge(page::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::AppState;
 use crate::errors::ApiError;
-use crate::scan::{Refusal, Sent, receive};
+use crate::scan::{FILE, Refusal, Sent, receive};
 
 /// What the form says beside its files.
 #[derive(Deserialize)]
@@ -60,7 +60,7 @@ fn encoded(sent: &mut Sent) -> Result<(OutputFormat, Vec<u8>), Refusal> {
         );
         return Err(ApiError::BadRequest(sentence).into());
     }
-    let volume = sent.volume()?;
+    let volume = sent.volume(FILE)?;
     let targets = targets(&volume, wanted, values)?;
     let findings = Findings::new(&volume, targets).map_err(Refusal::Scan)?;
     let file = format.encode(&findings, &ExportOptions::default()).map_err(Refusal::Scan)?;

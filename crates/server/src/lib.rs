@@ -28,6 +28,7 @@ mod manage;
 mod manifest;
 mod metrics;
 mod mlflow;
+mod monai;
 mod openapi;
 mod packed;
 mod page;

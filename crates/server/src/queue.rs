@@ -123,6 +123,12 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
+    /// What is held so far, leaving nothing here.
+    pub(crate) fn take(&mut self) -> Self {
+        let memory = self.memory.clone();
+        std::mem::replace(self, Self { memory, permit: None, bytes: 0 })
+    }
+
     /// Counts `bytes` more, or changes nothing and says no.
     #[must_use]
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {

@@ -16,8 +16,8 @@ use crate::errors::ApiError;
 use crate::queue::Charge;
 use crate::routing::find;
 
-/// The name of the parts that hold the files of a scan.
-const FILE: &str = "file";
+/// The name of the parts that hold the files of a scan, on the page's routes.
+pub(crate) const FILE: &str = "file";
 
 /// Why a scan is not worked on.
 pub(crate) enum Refusal {
@@ -136,18 +136,31 @@ impl Sent {
         worked.await.unwrap_or(Err(Refusal::Api(ApiError::Internal)))
     }
 
+    /// Sets memory for so many bytes aside, beside what the form takes, for as long as the charge lives.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<Charge, Refusal> {
+        if !self.charge.grow(bytes) {
+            return Err(std::mem::replace(&mut self.full, ApiError::Internal).into());
+        }
+        Ok(self.charge.take())
+    }
+
     /// The parts of that name, in their order.
     pub(crate) fn named(&self, name: &str) -> Vec<Bytes> {
         let wanted = self.parts.iter().filter(|part| part.name == name);
         wanted.map(|part| part.bytes.clone()).collect()
     }
 
-    /// The scan in the files of the form.
-    pub(crate) fn volume(&mut self) -> Result<Volume, Refusal> {
-        let files = self.named(FILE);
+    /// The form's charge on the memory for requests in flight, for what outlives the form.
+    pub(crate) fn take_charge(&mut self) -> Charge {
+        self.charge.take()
+    }
+
+    /// The scan in the files of the form, which are the parts of that name.
+    pub(crate) fn volume(&mut self, name: &str) -> Result<Volume, Refusal> {
+        let files = self.named(name);
         let volume = match &files[..] {
             [] => {
-                let sentence = format!("the form holds no part named {FILE:?}");
+                let sentence = format!("the form holds no part named {name:?}");
                 return Err(ApiError::BadRequest(sentence).into());
             }
             [file] => decode(file, &self.limits).map_err(Refusal::Scan)?,

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::AppState;
 use crate::errors::ApiError;
-use crate::scan::{Refusal, receive};
+use crate::scan::{FILE, Refusal, receive};
 
 /// Values that the window is estimated from.
 const SAMPLED: usize = 200_000;
@@ -86,7 +86,7 @@ pub(crate) async fn volume(
     request: Request,
 ) -> Result<Response, Refusal> {
     let sent = receive(&state, request).await?;
-    let voxels = sent.work(&state, |sent| written(&sent.volume()?)).await?;
+    let voxels = sent.work(&state, |sent| written(&sent.volume(FILE)?)).await?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], voxels).into_response())
 }
 

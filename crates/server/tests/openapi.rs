@@ -40,7 +40,12 @@ async fn every_documented_route_is_served() {
 #[tokio::test]
 async fn every_served_route_is_documented() {
     let document = document().await;
-    let sources = [include_str!("../src/app.rs"), include_str!("../src/manage/mod.rs")].concat();
+    let sources = [
+        include_str!("../src/app.rs"),
+        include_str!("../src/manage/mod.rs"),
+        include_str!("../src/monai/mod.rs"),
+    ]
+    .concat();
     let mut found = 0;
     // A route stands in the source as `.route("path"`, `.route(&at("path")` or, over two lines, `&at("path")`.
     for start in sources.split(".route(").skip(1) {

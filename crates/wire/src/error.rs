@@ -173,9 +173,12 @@ fn within(path: &str) -> String {
     }
 }
 
-/// The row and the position in it of a cell `….data[row][item]`, or of what is inside it.
+/// The row and the position in it of a table's cell `….data[row][item]`, or of what is inside it. Other keys may hold
+/// a `data` of their own, which has no rows.
 fn cell(path: &str) -> Option<(&str, &str)> {
-    let (_, rest) = path.split_once("data[")?;
+    let roots = ["input_data.", "dataframe_split.", ""];
+    let mut tables = roots.iter().filter_map(|root| path.strip_prefix(root));
+    let rest = tables.find_map(|inside| inside.strip_prefix("data["))?;
     let (row, rest) = rest.split_once("][")?;
     Some((row, rest.split_once(']')?.0))
 }

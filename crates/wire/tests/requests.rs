@@ -100,6 +100,13 @@ fn every_refusal_says_what_was_wrong() {
             Malformed,
             "the body is not valid JSON in row 1, item 1 (input_data.data[1][1]): expected value at line 1 column 94",
         ),
+        // Another key's `data` has no rows.
+        (
+            r#"{"params": {"data": [[NaN]]}}"#.into(),
+            "InvalidJson",
+            Malformed,
+            "the body is not valid JSON in params.data[0][0]: expected value at line 1 column 23",
+        ),
         (
             "{}".into(),
             "InvalidRequest",
