@@ -3,8 +3,8 @@
     cargo build --release -p medparse-wire --example decode
     differential.py target/release/examples/decode [CASES] [SEED]
 
-Both must accept the same requests and read the same pictures and sentences from them; where one row alone is wrong, the
-sentence must name it. Python is the judge because the reference and its clients are written in it.
+Both must accept the same requests and read the same pictures and sentences from them; where rows are wrong, the sentence
+must name one of them. Python is the judge because the reference and its clients are written in it.
 """
 
 import base64
@@ -20,10 +20,10 @@ WORDS = ["liver", "tumor core", "näher", "肝", "\U0001f9e0", "a\"b", "c\\d", "
 
 
 class Refused(Exception):
-    """A request that breaks the contract; `row` is the one row that does."""
+    """A request that breaks the contract, or rows of it that do."""
 
-    def __init__(self, row=None):
-        self.row = row
+    def __init__(self, rows=()):
+        self.rows = rows
 
 
 # The plain decoder.
@@ -82,13 +82,13 @@ def read(body, form):
         raise Refused
     found = request[present[0]]
     if present[0] in ("input_data", "dataframe_split"):
-        return [row(at, cells) for at, cells in enumerate(table(found))]
+        return rows(table(found))
     if isinstance(found, dict):
         if set(found) != {"image", "text"} or not all(isinstance(part, list) for part in found.values()):
             raise Refused
         if len(found["image"]) != len(found["text"]) or len(found["image"]) > 256:
             raise Refused
-        return [row(at, cells) for at, cells in enumerate(zip(found["image"], found["text"]))]
+        return rows(zip(found["image"], found["text"]))
     if not isinstance(found, list) or len(found) > 256:
         raise Refused
     cells = []
@@ -96,7 +96,7 @@ def read(body, form):
         if not isinstance(record, dict) or set(record) != {"image", "text"}:
             raise Refused
         cells.append((record["image"], record["text"]))
-    return [row(at, cell) for at, cell in enumerate(cells)]
+    return rows(cells)
 
 
 def table(found):
@@ -117,18 +117,25 @@ def table(found):
     return [dict(zip(columns, cells)).values() if columns[0] == "image" else reversed(cells) for cells in data]
 
 
-def row(at, cells):
-    image, text = cells
+def rows(cells):
+    read = [row(*pair) for pair in cells]
+    if None in read:
+        raise Refused([at for at, found in enumerate(read) if found is None])
+    return read
+
+
+def row(image, text):
+    """A picture and its sentences, or nothing where they break the contract."""
     if not isinstance(image, str) or not isinstance(text, str) or len(text.encode()) > 65536:
-        raise Refused(at)
+        return None
     sentences = [sentence.strip() for sentence in text.split("&")]
     if not all(sentences) or len(sentences) > 100:
-        raise Refused(at)
+        return None
     symbols = re.sub("[\t\n\f\r ]", "", image)
     if len(symbols) % 4 == 0:
         symbols = re.sub("={1,2}$", "", symbols)
     if not re.fullmatch("[A-Za-z0-9+/]+", symbols) or len(symbols) % 4 == 1:
-        raise Refused(at)
+        return None
     return [base64.b64encode(base64.b64decode(symbols + "=" * (-len(symbols) % 4))).decode(), sentences]
 
 
@@ -228,16 +235,16 @@ def main():
         batch = [case(chance) for _ in range(min(5000, cases - start))]
         framed = b"".join(form.encode() + struct.pack("<I", len(body)) + body for form, body in batch)
         output = subprocess.run([program], input=framed, stdout=subprocess.PIPE, check=True).stdout
-        answers = output.decode().splitlines()
+        answers = output.decode().split("\n")[:-1]
         assert len(answers) == len(batch), "an answer is missing"
         for (form, body), answer in zip(batch, map(json.loads, answers)):
             try:
-                expected, faulty = read(body, form), None
+                expected, faulty = read(body, form), ()
                 accepted += 1
             except Refused as refused:
-                expected, faulty = None, refused.row
+                expected, faulty = None, refused.rows
             said = answer.get("error", "")
-            if expected != answer.get("rows") or (faulty is not None and f"row {faulty}," not in said):
+            if expected != answer.get("rows") or (faulty and not any(f"row {at}," in said for at in faulty)):
                 differ += 1
                 if differ <= 10:
                     print(f"{form} {body[:600]!r}\n  Python: {expected or faulty}\n  wire:   {str(answer)[:400]}")
