@@ -1,6 +1,7 @@
 //! The `medparse` command: what was typed, what it means, and one file per verb.
 
 mod commands;
+mod confinement;
 mod lifetimes;
 mod model_options;
 mod output;

@@ -51,8 +51,9 @@ impl BankCache {
     }
 }
 
-/// `$MEDPARSE_CACHE`, or `medparse` in the user's cache folder.
-fn cache_folder() -> Option<PathBuf> {
+/// Where things computed once are kept: `$MEDPARSE_CACHE`, or `medparse` in the user's cache folder; none where this
+/// user has no such folder.
+pub fn cache_folder() -> Option<PathBuf> {
     match std::env::var_os("MEDPARSE_CACHE") {
         Some(folder) => Some(folder.into()),
         None => dirs::cache_dir().map(|folder| folder.join("medparse")),

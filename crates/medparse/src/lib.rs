@@ -54,6 +54,7 @@ pub mod tokenizer;
 pub mod verify;
 pub mod volume;
 
+pub use bank_cache::cache_folder;
 pub use card::{ModelCard, PresenceCalibration, Provenance};
 pub use classes::Category;
 pub use load::{LoadOptions, LoadStep, ModelError};

@@ -2,6 +2,7 @@
 
 mod announcement;
 mod capacity;
+mod confining;
 mod first_start;
 mod keys;
 mod security;
@@ -26,6 +27,7 @@ use crate::serving::{Models, lasting};
 use crate::state_options::StateOptions;
 use announcement::Announcement;
 use capacity::CapacityOptions;
+use confining::{Confined, ConfiningOptions, Outset};
 use first_start::Fresh;
 use keys::given_keys;
 use security::SecurityOptions;
@@ -71,6 +73,8 @@ pub struct Arguments {
     azure_config: PathBuf,
     #[command(flatten)]
     security: SecurityOptions,
+    #[command(flatten)]
+    confining: ConfiningOptions,
     /// How log lines look.
     #[arg(long, default_value = "text", env = "MEDPARSE_LOG", value_name = "FORMAT")]
     log: LogArgument,
@@ -115,23 +119,40 @@ fn public_url(text: &str) -> Result<String, String> {
 
 /// Runs the verb until a signal ends it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    run_and(arguments, |_| ())
+    start(arguments, Walls::Up, |_| ())
 }
 
-/// As [`run`]; `listening` is told the address of the page once it can be opened.
+/// As [`run`], unconfined; `listening` is told the address of the page once it can be opened.
 pub fn run_and(arguments: &Arguments, listening: impl FnOnce(&str)) -> Result<ExitCode> {
+    start(arguments, Walls::Down, listening)
+}
+
+/// Whether the server is confined as its options say, or not because it starts other programs.
+#[derive(PartialEq, Eq)]
+enum Walls {
+    Up,
+    Down,
+}
+
+fn start(arguments: &Arguments, walls: Walls, listening: impl FnOnce(&str)) -> Result<ExitCode> {
     init_log(match arguments.log {
         LogArgument::Text => LogFormat::Text,
         LogArgument::Json => LogFormat::Json,
     });
-    arguments.loading.set_threads()?;
     let sources = sources(&arguments.model)?;
-    let config = config(arguments)?;
     let store = arguments.state.open()?;
+    // Threads take over what binds the one that starts them: there are none before this.
+    let confined =
+        (walls == Walls::Up).then(|| confine(arguments, &store, &sources)).transpose()?;
+    arguments.loading.set_threads()?;
+    let config = config(arguments)?;
     let fresh = if arguments.bare { Fresh::Bare } else { Fresh::Furnished };
     first_start::prepare(&store, sources.first(), fresh)?;
     let certificates = certificates(arguments, &store)?;
-    let models = Models::new(sources, arguments.loading.load_options());
+    let mut models = Models::new(sources, arguments.loading.load_options());
+    if confined.as_ref().is_some_and(|confined| !confined.connects) {
+        models = models.without_connections();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -155,6 +176,12 @@ pub fn run_and(arguments: &Arguments, listening: impl FnOnce(&str)) -> Result<Ex
     // A model that still loads is nobody's loss.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
+}
+
+fn confine(arguments: &Arguments, store: &Store, sources: &[ModelSource]) -> Result<Confined> {
+    let settings = arguments.azure.then_some(arguments.azure_config.as_path());
+    let files: Vec<_> = arguments.security.audit_file().into_iter().chain(settings).collect();
+    arguments.confining.confine(&Outset { store, sources, port: arguments.port, files: &files })
 }
 
 /// The models by names that mean the same in every folder.

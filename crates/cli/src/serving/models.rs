@@ -18,6 +18,8 @@ const VERSION: &str = "1";
 pub struct Models {
     named: Vec<NamedModel>,
     processor: Processor,
+    /// Whether models can be fetched.
+    connects: bool,
 }
 
 struct NamedModel {
@@ -42,7 +44,13 @@ impl Models {
             source,
             options,
         });
-        Self { named: named.collect(), processor }
+        Self { named: named.collect(), processor, connects: true }
+    }
+
+    /// The same, for a server that is kept from opening connections.
+    #[must_use]
+    pub fn without_connections(self) -> Self {
+        Self { connects: false, ..self }
     }
 
     /// The source that a deployment names and how to load it.
@@ -75,8 +83,17 @@ impl ModelLoader for Models {
             let parsed = precision.parse::<Precision>();
             options.precision = Some(parsed.map_err(|error| LoadError(error.to_string()))?);
         }
-        let model = Model::load(&source, &options, &mut |_| ())
-            .map_err(|error| LoadError(error.to_string()))?;
+        let model = Model::load(&source, &options, &mut |_| ()).map_err(|error| {
+            let barred = !self.connects && matches!(source, ModelSource::Hub(_));
+            let hint = match barred {
+                true => {
+                    "; this server opens no connections: `medparse model pull` fetches the model, \
+                         or start the server with --connect"
+                }
+                false => "",
+            };
+            LoadError(format!("{error}{hint}"))
+        })?;
         let segmenter = ModelSegmenter::new(model, spec.threads)
             .map_err(|error| LoadError(format!("cannot start the model's threads: {error}")))?;
         if segmenter.provenance() != Provenance::Trained {

@@ -310,6 +310,32 @@ fn a_key_s_requests_are_counted_and_on_record() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_server_binds_itself_before_it_answers() {
+    let place = Place::new();
+    let mut server = place.serve(&[]);
+    server.wait_ready();
+    assert_eq!(server.post("/score", None, SAMPLE_REQUEST).status, 200);
+    let log = server.log();
+    assert!(log.contains("confined"), "{log}");
+    let scratch = || {
+        let entries = std::fs::read_dir(place.path("state")).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("scratch-")).count()
+    };
+    assert_eq!(scratch(), 1);
+    // A model of the hub that comes later is refused with what would let it be fetched.
+    if log.contains("confined by the kernel") && !log.contains("in part") {
+        let create = ["endpoint", "create", "medparse", "--deployment", "far", "--model"];
+        place.run(&[&create[..], &["hub:owner/absent"]].concat());
+        server
+            .wait_for("the refusal", || server.log().contains("this server opens no connections"));
+        assert_eq!(server.post("/score", None, SAMPLE_REQUEST).status, 200);
+    }
+    assert!(server.end("-TERM"));
+    assert_eq!(scratch(), 0);
+}
+
+#[test]
 fn certificates_are_taken_from_files() {
     let place = Place::new();
     // The local authority's own pair is a pair like any other.

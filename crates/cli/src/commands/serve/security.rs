@@ -1,6 +1,6 @@
 //! How a server is kept safe: encryption, rates, a record.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -40,6 +40,11 @@ impl SecurityOptions {
     /// How often each caller may ask.
     pub fn rate(&self) -> Option<Rate> {
         self.rate
+    }
+
+    /// Where the record is kept.
+    pub fn audit_file(&self) -> Option<&Path> {
+        self.audit.as_deref()
     }
 
     /// The record, opened.
