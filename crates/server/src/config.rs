@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::auth::SecretText;
+use crate::auth::{IssuerConfig, SecretText};
 use crate::{AuditLog, Limits, Rate};
 
 /// How a server behaves; the defaults suit one machine.
@@ -23,6 +23,8 @@ pub struct ServerConfig {
     pub workspace: Workspace,
     /// Whether the local managed-identity source answers.
     pub identity: IdentitySource,
+    /// Whose tokens are accepted beside this server's own, by endpoints of the mode `aad_token` and for management.
+    pub issuer: Option<IssuerConfig>,
     /// How often each caller may ask whose key has no rate of its own.
     pub rate: Option<Rate>,
     /// Where every request is put on record.
@@ -40,6 +42,7 @@ impl Default for ServerConfig {
             given_keys: Vec::new(),
             workspace: Workspace::default(),
             identity: IdentitySource::Off,
+            issuer: None,
             rate: None,
             audit: None,
         }

@@ -5,7 +5,7 @@
 //! as a [`ModelLoader`]; it parses no command line.
 //!
 //! # A request on its way
-//! ids → log and audit line → audit log writable → rate of the caller → compression → guard of key-less servers → route → key or token → deployment by header or traffic →
+//! ids → log and audit line → keys of the issuer → audit log writable → rate of the caller → compression → guard of key-less servers → route → key or token → deployment by header or traffic →
 //! body (size, time, memory) → place in the queue or 429 → JSON, base64, picture (4xx names row and column) → slot and
 //! deadline → model → masks at one bit a pixel → streamed reply.
 
@@ -57,7 +57,7 @@ mod volume;
 pub use admin::AdminError;
 pub use app::app;
 pub use audit::{AuditError, AuditLog};
-pub use auth::SecretText;
+pub use auth::{IssuerConfig, IssuerError, Refresh, SecretText};
 pub use config::{Access, Capacity, IdentitySource, ServerConfig, Timeouts, Workspace};
 pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::auth::Issuer;
 use crate::encodings::Encodings;
 use crate::errors::ApiError;
 use crate::metrics::Metrics;
@@ -26,6 +27,7 @@ struct Inner {
     encodings: Encodings,
     metrics: Metrics,
     rates: Rates,
+    issuer: Option<Issuer>,
     turns: Turns,
     draining: AtomicBool,
 }
@@ -58,6 +60,7 @@ impl AppState {
             encodings: Encodings::new(config.limits.encoding_bytes),
             metrics: Metrics::default(),
             rates: Rates::new(config.rate),
+            issuer: config.issuer.clone().map(Issuer::new),
             turns: Turns::default(),
             draining: AtomicBool::new(false),
             config,
@@ -95,6 +98,10 @@ impl AppState {
 
     pub(crate) fn rates(&self) -> &Rates {
         &self.0.rates
+    }
+
+    pub(crate) fn issuer(&self) -> Option<&Issuer> {
+        self.0.issuer.as_ref()
     }
 
     pub(crate) fn turns(&self) -> &Turns {

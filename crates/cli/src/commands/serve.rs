@@ -57,8 +57,8 @@ pub struct Arguments {
     public_url: Option<String>,
     /// Ask for keys on a loopback address too.
     ///
-    /// Keys are asked for on every other address anyway, and where MEDPARSE_KEYS=PRIMARY,SECONDARY
-    /// gives the scoring keys from outside.
+    /// Keys are asked for on every other address anyway, where MEDPARSE_KEYS=PRIMARY,SECONDARY gives
+    /// the scoring keys from outside, and where an issuer is named.
     #[arg(long, env = "MEDPARSE_AUTH", value_parser = FalseyValueParser::new())]
     auth: bool,
     /// Serve azure-ai-ml: over HTTPS, with a source of identities and a config.json; standard
@@ -181,7 +181,13 @@ fn start(arguments: &Arguments, walls: Walls, listening: impl FnOnce(&str)) -> R
 fn confine(arguments: &Arguments, store: &Store, sources: &[ModelSource]) -> Result<Confined> {
     let settings = arguments.azure.then_some(arguments.azure_config.as_path());
     let files: Vec<_> = arguments.security.audit_file().into_iter().chain(settings).collect();
-    arguments.confining.confine(&Outset { store, sources, port: arguments.port, files: &files })
+    arguments.confining.confine(&Outset {
+        store,
+        sources,
+        port: arguments.port,
+        files: &files,
+        asks_issuer: arguments.security.issuer()?.is_some(),
+    })
 }
 
 /// The models by names that mean the same in every folder.
@@ -195,7 +201,11 @@ fn sources(typed: &[ModelSource]) -> Result<Vec<ModelSource>> {
 
 fn config(arguments: &Arguments) -> Result<ServerConfig> {
     let given_keys = given_keys()?;
-    let asks = arguments.auth || !given_keys.is_empty() || !arguments.host.is_loopback();
+    let issuer = arguments.security.issuer()?;
+    let asks = arguments.auth
+        || issuer.is_some()
+        || !given_keys.is_empty()
+        || !arguments.host.is_loopback();
     Ok(ServerConfig {
         access: if asks { Access::Keys } else { Access::Open },
         identity: if arguments.azure { IdentitySource::On } else { IdentitySource::Off },
@@ -204,6 +214,7 @@ fn config(arguments: &Arguments) -> Result<ServerConfig> {
         timeouts: arguments.capacity.timeouts(),
         public_url: arguments.public_url.clone(),
         given_keys,
+        issuer,
         rate: arguments.security.rate(),
         audit: arguments.security.audit()?,
         ..ServerConfig::default()

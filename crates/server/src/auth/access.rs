@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 
+use super::issuer::{IssuerFault, Vouched};
 use super::keys::{KeySlot, endpoint_key, hash_key};
 use super::tokens::{Audience, TokenFault, check_token};
 use crate::errors::ApiError;
@@ -14,6 +15,7 @@ pub(super) enum Shown {
     Nothing,
     Token(Audience),
     ExpiredToken,
+    Vouched(Vouched),
     Granted(Box<KeyRecord>),
     ExpiredKey,
     /// A text that is neither a token nor a granted key; it may still be a key of an endpoint.
@@ -40,6 +42,14 @@ pub(super) fn shown(
         Err(TokenFault::Expired) => return Ok(Shown::ExpiredToken),
         Err(TokenFault::Unknown) => {}
     }
+    if let Some(issuer) = state.issuer() {
+        match issuer.check(secret) {
+            Ok(vouched) => return Ok(Shown::Vouched(vouched)),
+            Err(IssuerFault::Refused(sentence)) => return Err(ApiError::Unauthorized(sentence)),
+            Err(IssuerFault::NoKey) => return Err(NO_ISSUER_KEY),
+            Err(IssuerFault::Unknown) => {}
+        }
+    }
     let hash = hash_key(secret);
     // Every key is compared, whichever matches: the time says nothing about where in the list a key stands.
     let mut found = None;
@@ -62,6 +72,9 @@ const NO_KEY: ApiError =
     ApiError::Unauthorized("this route needs the header Authorization: Bearer KEY");
 const WRONG_KEY: ApiError =
     ApiError::Unauthorized("the key is not valid; it may have been revoked or rotated");
+const NO_ISSUER_KEY: ApiError = ApiError::Unauthorized(
+    "the token is signed with a key that its issuer does not name, or the issuer cannot be reached",
+);
 const EXPIRED_KEY: ApiError = ApiError::Unauthorized("the key has expired");
 const EXPIRED_TOKEN: ApiError = ApiError::Unauthorized("the token has expired; get a new one");
 
@@ -86,10 +99,15 @@ pub(crate) fn authorize_score(
             Ok(None)
         }
         (Shown::Token(audience), AuthMode::AadToken) if audience.is_scoring() => Ok(None),
-        (Shown::Token(_), AuthMode::Key) => {
+        (Shown::Vouched(caller), AuthMode::AadToken) => {
+            require_role(&caller, Scope::Score).map(|()| None)
+        }
+        (Shown::Token(_) | Shown::Vouched(_), AuthMode::Key) => {
             Err(ApiError::Unauthorized("this endpoint takes keys (auth_mode key), not tokens"))
         }
-        (Shown::Token(_), _) => Err(ApiError::Unauthorized("the token is for something else")),
+        (Shown::Token(_) | Shown::Vouched(_), _) => {
+            Err(ApiError::Unauthorized("the token is for something else"))
+        }
         (Shown::Granted(_) | Shown::Other(_), AuthMode::AmlToken) => Err(ApiError::Unauthorized(
             "this endpoint takes its own tokens (auth_mode aml_token), not keys",
         )),
@@ -152,6 +170,7 @@ fn authorize_scope(state: &AppState, headers: &HeaderMap, scope: Scope) -> Resul
         Shown::ExpiredToken => Err(EXPIRED_TOKEN),
         Shown::Token(audience) if audience.is_management() => Ok(()),
         Shown::Token(_) => Err(ApiError::Unauthorized("the token is for something else")),
+        Shown::Vouched(caller) => require_role(&caller, scope),
         Shown::Granted(key) => require(&key, scope),
         Shown::Other(secret) => {
             let scoring = document
@@ -173,4 +192,13 @@ fn require(key: &KeyRecord, scope: Scope) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::Forbidden(format!("the key {} does not have the scope {scope}", key.id)))
+}
+
+fn require_role(caller: &Vouched, scope: Scope) -> Result<(), ApiError> {
+    if caller.may(scope) {
+        return Ok(());
+    }
+    Err(ApiError::Forbidden(format!(
+        "the token names no role medparse.{scope}; its issuer grants roles"
+    )))
 }

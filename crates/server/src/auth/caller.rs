@@ -25,7 +25,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Who sent these headers: `key:ID`, `endpoint:NAME/primary`, `given:primary`, `token:…`; `anyone` where nobody is
+/// Who sent these headers: `key:ID`, `endpoint:NAME/primary`, `given:primary`, `token:…`, `issuer:SUBJECT`; `anyone` where nobody is
 /// asked, `nobody` where nothing valid was shown.
 pub(crate) fn identify(state: &AppState, headers: &HeaderMap) -> Caller {
     let named = |name: String| Caller { name, rate: None };
@@ -42,6 +42,7 @@ pub(crate) fn identify(state: &AppState, headers: &HeaderMap) -> Caller {
             found.map_or_else(nobody, |(name, _)| named(format!("token:{name}")))
         }
         Ok(Shown::Token(Audience::Resource(url))) => named(format!("token:{url}")),
+        Ok(Shown::Vouched(caller)) => named(format!("issuer:{}", caller.subject)),
         Ok(Shown::Other(secret)) => {
             endpoint_of(state, &document, &secret).map_or_else(nobody, named)
         }

@@ -1,9 +1,10 @@
-//! Who may call: keys, tokens, and the guard for servers that ask nobody.
+//! Who may call: keys, tokens of this server and of an issuer outside it, and the guard for servers that ask nobody.
 
 mod access;
 mod caller;
 mod guard;
 mod identity;
+mod issuer;
 mod keys;
 mod secret;
 mod tokens;
@@ -12,6 +13,8 @@ pub(crate) use access::{authorize_manage, authorize_metrics, authorize_score};
 pub(crate) use caller::identify;
 pub(crate) use guard::guard_loopback;
 pub(crate) use identity::{identity_header, token_route};
+pub(crate) use issuer::{Issuer, know_issuer};
+pub use issuer::{IssuerConfig, IssuerError, Refresh};
 pub(crate) use keys::{KeySlot, endpoint_key, hash_key, new_key};
 pub use secret::SecretText;
 pub(crate) use secret::{MasterSecret, random_bytes};

@@ -53,6 +53,8 @@ pub struct Outset<'a> {
     pub port: u16,
     /// Files outside the state that are written, such as the audit log.
     pub files: &'a [&'a Path],
+    /// Whether an issuer of tokens is asked for its keys.
+    pub asks_issuer: bool,
 }
 
 impl ConfiningOptions {
@@ -61,7 +63,7 @@ impl ConfiningOptions {
     /// # Errors
     /// When the kernel refuses, or can't do it and must.
     pub fn confine(&self, outset: &Outset<'_>) -> Result<Confined> {
-        let connects = self.connect || names_hub_models(outset)?;
+        let connects = self.connect || outset.asks_issuer || names_hub_models(outset)?;
         if self.confine == How::Off {
             tracing::info!("not confined, as --confine off says");
             return Ok(Confined { connects: true, _scratch: None });
