@@ -108,24 +108,25 @@ impl Backbone {
         stage_side(self.side, stage).pow(2) * (self.patch_embed.conv.out_channels << stage)
     }
 
-    /// Bytes that [`Backbone::forward`] takes of an arena.
-    pub fn bytes(&self, cpu: &Cpu) -> usize {
+    /// Bytes that [`Backbone::forward`] takes of an arena, beside so many that are to spare.
+    pub fn bytes(&self, cpu: &Cpu, spare: usize) -> usize {
         let stem = Arena::bytes::<f32>(3 * self.side * self.side) + self.patch_embed.bytes(cpu);
         let stages = self.stages.iter().enumerate().map(|(index, stage)| {
             let side = stage_side(self.side, index);
-            let block = stage.blocks.first().map_or(0, |block| block.bytes(cpu, [side; 2]));
+            let block = stage.blocks.first().map_or(0, |block| block.bytes(cpu, [side; 2], spare));
             block.max(stage.downsample.as_ref().map_or(0, |layer| layer.bytes(cpu)))
         });
         stages.fold(stem, usize::max)
     }
 
-    /// `planes` is the normalised picture, `[3, S, S]`; `maps` take `res2` to `res5`, finest first.
+    /// `planes` is the normalised picture, `[3, S, S]`; `maps` take `res2` to `res5`, finest first;
+    /// `spare` is memory that nobody needs before the end.
     pub fn forward(
         &self,
         cpu: &Cpu,
         planes: &[f32],
         maps: &mut [&mut [f32]; 4],
-        mut arena: Arena<'_>,
+        (mut arena, mut spare): (Arena<'_>, Arena<'_>),
         trace: &mut Trace<'_>,
     ) {
         let start = Instant::now();
@@ -152,7 +153,7 @@ impl Backbone {
                 } else {
                     String::new()
                 };
-                layer.forward(cpu, &map, x, arena.rest(), (&name, trace));
+                layer.forward(cpu, &map, x, (arena.rest(), spare.rest()), (&name, trace));
             }
             let channels = width << index;
             if let (Some(downsample), Some(next)) = (&stage.downsample, next) {

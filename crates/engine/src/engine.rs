@@ -174,8 +174,9 @@ impl Engine {
         let level = |level| self.pixel_decoder.level_len(level);
         let maps: [usize; 4] = std::array::from_fn(|stage| self.backbone.map_len(stage));
         let levels = [level(4), level(3), level(2)];
+        let spare = size_of::<f32>() * self.layout.features;
         let encoding = maps.map(Arena::bytes::<f32>).iter().sum::<usize>()
-            + self.backbone.bytes(cpu).max(self.pixel_decoder.pyramid_bytes(cpu));
+            + self.backbone.bytes(cpu, spare).max(self.pixel_decoder.pyramid_bytes(cpu));
         let rest = self.pixel_decoder.features_bytes(cpu).max(self.query_decoder.look_bytes());
         let bytes = levels.map(Arena::bytes::<f32>).iter().sum::<usize>() + encoding.max(rest);
         let mut workspace = self.workspaces.take(bytes);
@@ -187,7 +188,9 @@ impl Engine {
         {
             let mut arena = arena.rest();
             let mut maps: [&mut [f32]; 4] = maps.map(|len| arena.take(len));
-            self.backbone.forward(cpu, planes, &mut maps, arena.rest(), trace);
+            // The mask features come after the backbone, which uses their memory.
+            let spare = Arena::new(bytemuck::cast_slice_mut(&mut *parts.features));
+            self.backbone.forward(cpu, planes, &mut maps, (arena.rest(), spare), trace);
             let maps = maps.map(|map| &*map);
             let levels = [&mut *level_4, &mut *level_3, &mut *level_2];
             let finest = &mut parts.features[..level(1)];

@@ -118,11 +118,16 @@ impl FocalBlock {
         })
     }
 
-    /// Bytes that [`FocalBlock::forward`] takes of an arena.
-    pub fn bytes(&self, cpu: &Cpu, size: [usize; 2]) -> usize {
+    /// Bytes of what is modulated and what the context is made of.
+    fn projected_bytes(&self, pixels: usize) -> usize {
+        2 * Planes::bytes(Precision::F32, [pixels, self.width])
+    }
+
+    /// Bytes that [`FocalBlock::forward`] takes of an arena, beside so many that are to spare.
+    pub fn bytes(&self, cpu: &Cpu, size: [usize; 2], spare: usize) -> usize {
         let pixels = size[0] * size[1];
         let shape = [pixels, self.width];
-        let planes = Planes::bytes(Precision::F32, shape);
+        let projected = Some(self.projected_bytes(pixels)).filter(|&bytes| bytes > spare);
         let gates = Arena::bytes::<f32>(pixels * (self.levels.len() + 1));
         let vectors = 2 * Arena::bytes::<f32>(self.width);
         let levels = self.focal_levels();
@@ -130,7 +135,7 @@ impl FocalBlock {
         let scratch = Arena::bytes::<f32>(nothing.scratch(cpu))
             .max(worker_bytes(cpu, self.worker_bytes(chunk_rows(cpu, pixels))))
             .max(self.h.scratch(1));
-        2 * planes + Planes::bytes(self.precision, shape) + gates + vectors + scratch
+        projected.unwrap_or(0) + Planes::bytes(self.precision, shape) + gates + vectors + scratch
     }
 
     /// Memory of one thread in either pass.
@@ -159,19 +164,21 @@ impl FocalBlock {
         FocalContext { height, width, levels, scale, input, gates }
     }
 
-    /// `x` is `[N, C]`, and so it is afterwards; `name` is the block's for whoever watches.
+    /// `x` is `[N, C]`, and so it is afterwards; `spare` is memory that is used if it is enough for
+    /// what is largest; `name` is the block's for whoever watches.
     pub fn forward(
         &self,
         cpu: &Cpu,
         map: &Map,
         x: &mut [f32],
-        mut arena: Arena<'_>,
+        (mut arena, mut spare): (Arena<'_>, Arena<'_>),
         (name, trace): (&str, &mut Trace<'_>),
     ) {
         let pixels = map.size[0] * map.size[1];
         let (width, shape) = (self.width, [pixels, self.width]);
-        let mut query = Planes::new(&mut arena, Precision::F32, shape);
-        let mut input = Planes::new(&mut arena, Precision::F32, shape);
+        let is_spared = self.projected_bytes(pixels) <= spare.free();
+        let home = if is_spared { &mut spare } else { &mut arena };
+        let [mut query, mut input] = [(); 2].map(|()| Planes::new(home, Precision::F32, shape));
         let mut context = Planes::new(&mut arena, self.precision, shape);
         let gates = arena.take::<f32>(pixels * (self.levels.len() + 1));
         let global = arena.take::<f32>(width);

@@ -14,10 +14,21 @@ pub enum Processor {
     Cpu,
 }
 
-/// The name is none of a known processor.
+/// Nothing that this build computes on has the name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown device {0:?}; expected cpu")]
-pub struct ProcessorError(String);
+pub enum ProcessorError {
+    /// A graphics processor's way, which no build of this version has.
+    #[error(
+        "{0} is not built in: this version computes on cpu alone, fastest with --precision int8"
+    )]
+    NotBuilt(String),
+    /// No device is called so.
+    #[error("unknown device {0:?}; expected cpu")]
+    Unknown(String),
+}
+
+/// What graphics processors are asked through elsewhere.
+const GRAPHICS: [&str; 6] = ["cuda", "gpu", "metal", "rocm", "vulkan", "wgpu"];
 
 impl Processor {
     /// The processor as the network knows it.
@@ -42,7 +53,8 @@ impl FromStr for Processor {
     fn from_str(name: &str) -> Result<Self, ProcessorError> {
         match name {
             "cpu" => Ok(Self::Cpu),
-            _ => Err(ProcessorError(name.into())),
+            _ if GRAPHICS.contains(&name) => Err(ProcessorError::NotBuilt(name.into())),
+            _ => Err(ProcessorError::Unknown(name.into())),
         }
     }
 }
@@ -56,5 +68,7 @@ mod tests {
         assert_eq!("cpu".parse::<Processor>().unwrap().to_string(), "cpu");
         let error = "tpu".parse::<Processor>().unwrap_err();
         assert_eq!(error.to_string(), "unknown device \"tpu\"; expected cpu");
+        let error = "vulkan".parse::<Processor>().unwrap_err();
+        assert!(error.to_string().starts_with("vulkan is not built in: "), "{error}");
     }
 }
