@@ -292,6 +292,7 @@ await step("a volume of 512×512×120 scrolls", async () => {
 await step("a second model is deployed and tested", async () => {
   await page.click("nav >> text=Models");
   await page.getByRole("searchbox").fill("second");
+  await page.locator(".card").first().waitFor();
   assert.equal(await page.locator(".card").count(), 1);
   await accessible("the models");
   await page.getByRole("button", { name: "Deploy…" }).click();

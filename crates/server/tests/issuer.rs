@@ -39,7 +39,7 @@ impl Signer {
     /// As Entra signs.
     fn rsa(id: &'static str) -> Self {
         let mut random = rsa::rand_core::UnwrapErr(getrandom::SysRng);
-        let key = rsa::RsaPrivateKey::new(&mut random, 2048).unwrap();
+        let key = rsa::PrivateKey::new(&mut random, 2048).unwrap();
         let key = EncodingKey::from_rsa_der(key.to_pkcs1_der().unwrap().as_bytes());
         Self { id, algorithm: Algorithm::RS256, key }
     }

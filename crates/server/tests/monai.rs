@@ -65,6 +65,9 @@ fn labels(file: &[u8]) -> Vec<f32> {
 
 const PARAMS: &[u8] = br#"{"prompts": "liver & spleen", "client_id": null}"#;
 
+/// The parts of a form: names and contents.
+type Parts<'a> = &'a [(&'a str, &'a [u8])];
+
 #[tokio::test]
 async fn a_scan_comes_back_as_a_label_map() {
     let server = TestServer::open().await;
@@ -118,7 +121,7 @@ async fn what_cannot_be_answered_is_a_sentence() {
     let (_, png) = common::picture(8, 8, 1);
     let png = base64_simd::STANDARD.decode_to_vec(png).unwrap();
     let scan = ("file", &*file);
-    let cases: [(&str, &[(&str, &[u8])], u16, &str); 7] = [
+    let cases: [(&str, Parts<'_>, u16, &str); 7] = [
         ("/infer/default", &[("params", b"{}"), scan], 400, "there are none"),
         ("/infer/default", &[("params", b"["), scan], 400, "params must hold the phrases"),
         ("/infer/default", &[("params", br#"{"prompts": "a & & b"}"#), scan], 422, "sentence 2"),
