@@ -41,6 +41,15 @@ def shape_of(path):
     return size[1:4], set(data[start:])
 
 
+def client_of(url, folder, key):
+    """A client, with its key. After infer() one with a key keeps that request's length and boundary among its headers
+    and sends them with everything that follows (0.8.5), so each call has its own."""
+    client = MONAILabelClient(url, tmpdir=folder)
+    if key:
+        client.update_auth({"token_type": "Bearer", "access_token": key})
+    return client
+
+
 def check(url, folder, key):
     client = MONAILabelClient(url, tmpdir=folder)
     assert client.auth_enabled() is False
@@ -64,18 +73,18 @@ def check(url, folder, key):
     assert size == SHAPE and values <= {0, 1, 2}, (size, values)
     once = open(image, "rb").read()
 
-    session = client.create_session(scan)
-    again, _ = client.infer(model, "", {"prompts": ["nuclei", "skin lesion"]}, session_id=session["session_id"])
+    session = client_of(url, folder, key).create_session(scan)
+    again, _ = client_of(url, folder, key).infer(model, "", {"prompts": ["nuclei", "skin lesion"]}, session_id=session["session_id"])
     assert open(again, "rb").read() == once, "a session answers otherwise"
-    client.get_session(session["session_id"])
-    client.remove_session(session["session_id"])
+    client_of(url, folder, key).get_session(session["session_id"])
+    client_of(url, folder, key).remove_session(session["session_id"])
     for call, said in [
-        (lambda: client.get_session(session["session_id"]), "no such session"),
-        (lambda: client.infer(model, "", {}, file=scan), "phrases"),
-        (lambda: client.infer("unknown", "", {"prompts": "a"}, file=scan), "unknown"),
+        (lambda client: client.get_session(session["session_id"]), "no such session"),
+        (lambda client: client.infer(model, "", {}, file=scan), "phrases"),
+        (lambda client: client.infer("unknown", "", {"prompts": "a"}, file=scan), "unknown"),
     ]:
         try:
-            call()
+            call(client_of(url, folder, key))
             raise AssertionError(f"expected a refusal that says {said!r}")
         except MONAILabelClientException as error:
             assert said in error.msg, error.msg
