@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Pictures a second of `medparse batch` by cores and precision, beside the engine's own rate: the table of docs/capacity.md.
+"""Pictures a second of `medparse batch` by cores and precision, beside the engine's own rate: docs/capacity.md.
 
     bench/capacity.py target/release/medparse --threads 1 2 --write
     bench/capacity.py target/release/medparse --model full.safetensors --threads 2 --seconds 60
 
-The engine's own rate is that of `medparse bench` on the same model, precision and threads. Nothing else may run; the page
-says so where something did. Needs nothing but Python.
+The engine's own rate is that of `medparse bench` on the same model, precision and threads. Nothing else may run; the
+page says so where something did. Needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -21,18 +21,30 @@ import subprocess
 import tempfile
 import time
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
+from peer.others import Others, sentence
+
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "capacity.md"
-QUIET_LOAD = 0.5
-"""Load average beside the threads that measure, above which figures are not to be trusted."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Pictures a second of the engine alone and of a whole run."""
+
+    precision: str
+    threads: int
+    engine: float
+    batch: float
 
 
 def png(seed: int, side: int) -> bytes:
     """A noisy RGB picture: no two are alike, and none compresses to nothing."""
     chance = random.Random(seed)
     # Of each byte the four low bits: a file about as large as a real picture's.
-    rows = b"".join(b"\0" + chance.randbytes(3 * side).translate(bytes(at & 15 | 96 for at in range(256))) for _ in range(side))
+    low = bytes(at & 15 | 96 for at in range(256))
+    rows = b"".join(b"\0" + chance.randbytes(3 * side).translate(low) for _ in range(side))
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -66,15 +78,17 @@ def batch_rate(program: str, options: list[str], pictures: Path, phrases: str, o
     return (count - 1) / (last - first)
 
 
-def table(rows: list[dict[str, float | str]], machine: str, busy: bool) -> str:
+def table(rates: list[Rate], machine: str) -> str:
     """The figures as Markdown."""
-    lines = ["| precision | threads | pictures a second | seconds a picture | of the engine's own rate |", "|---|---:|---:|---:|---:|"]
-    lines += [
-        f"| {row['precision']} | {row['threads']} | {row['batch']:.3g} | {1 / row['batch']:.3g} | {row['batch'] / row['engine']:.0%} |"
-        for row in rows
+    lines = [
+        "| precision | threads | pictures a second | seconds a picture | of the engine's own rate |",
+        "|---|---:|---:|---:|---:|",
     ]
-    lines += ["", machine + (" **Other work ran meanwhile: times are not to be trusted.**" if busy else "")]
-    return "\n".join(lines)
+    lines += [
+        f"| {of.precision} | {of.threads} | {of.batch:.3g} | {1 / of.batch:.3g} | {of.batch / of.engine:.0%} |"
+        for of in rates
+    ]
+    return "\n".join([*lines, "", machine])
 
 
 def processor() -> str:
@@ -85,6 +99,7 @@ def processor() -> str:
 
 
 def main() -> None:
+    """Measures each precision and number of threads, prints the table, writes it where asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
     parser.add_argument("--model", default="bundled")
@@ -97,8 +112,8 @@ def main() -> None:
     given = parser.parse_args()
 
     program, model = str(Path(given.program).resolve()), given.model
-    load = os.getloadavg()[0]
-    rows: list[dict[str, float | str]] = []
+    watch = Others()
+    rates: list[Rate] = []
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
         pictures.mkdir()
@@ -113,10 +128,13 @@ def main() -> None:
                 made = max(made, wanted)
                 output = Path(folder) / f"{precision}-{threads}"
                 batch = batch_rate(program, options, pictures, given.phrases, output)
-                rows.append({"precision": precision, "threads": threads, "engine": engine, "batch": batch})
+                rates.append(Rate(precision, threads, engine, batch))
                 print(f"{precision}, {threads} threads: {batch:.3g} a second, engine {engine:.3g}", flush=True)
-    machine = f"`bench/capacity.py`, model {Path(model).name}, pictures of {given.side} × {given.side} px, two phrases: {processor()}, {os.cpu_count()} cores; load average before it {load:.2f}."
-    text = table(rows, machine, load > QUIET_LOAD)
+    machine = (
+        f"`bench/capacity.py`, model {Path(model).name}, pictures of {given.side} × {given.side} px, two phrases: "
+        f"{processor()}, {os.cpu_count()} cores; {sentence(watch.cores())}"
+    )
+    text = table(rates, machine)
     print(text)
     if given.write:
         name = "bundled" if model == "bundled" else "full"

@@ -10,8 +10,8 @@
 `first`     the bundled model: one picture and two phrases, the whole process.
 `training`  a training step of medparse-small beside PyTorch's (`train_step.py`).
 
-Each step keeps what it found in docs/engine.json, beside the machine, load and command it was found with, and leaves
-the others' alone; the document is written from all of them.
+Each step keeps what it found in docs/engine.json, beside the machine and what other processes used of it meanwhile,
+and leaves the other steps' alone; the document is written from all of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from peer import checkpoint, engine_report, machine, report
+from peer import checkpoint, engine_report, machine, others, report
 from peer.participants import Medparse, Setting, body, packed
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -51,19 +51,20 @@ def main() -> int:
     os.sched_setaffinity(0, cores)
     for name in options.steps:
         report.progress(f"== {name}")
-        begun, load = time.perf_counter(), os.getloadavg()[0]
+        begun, watch = time.perf_counter(), others.Others()
         found = STEPS[name](options)
+        used = watch.cores()
         figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
         figures[name] = {
             "machine": machine.describe(),
-            "load": load,
+            "others": used,
             "seconds": time.perf_counter() - begun,
             "threads": options.threads,
             "found": found,
         }
         report.write(FIGURES, json.dumps(figures, indent=1) + "\n")
         engine_report.fill(DOCUMENT, figures)
-        report.progress(f"{name} took {time.perf_counter() - begun:.0f} s, load {load:.2f} before it")
+        report.progress(f"{name} took {time.perf_counter() - begun:.0f} s; {others.sentence(used)}")
     return 0
 
 

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 REFERENCE = Path(os.environ.get("MEDPARSE_REFERENCE_DIR", PROJECT.parent / "shared"))
@@ -62,7 +63,7 @@ def card(_: list[str]) -> None:
     replace(document, BEGIN, END, "\n" + card_figures(json.loads(said)) + "\n")
 
 
-def card_figures(found: dict) -> str:
+def card_figures(found: dict[str, Any]) -> str:
     """The card's table and the sentences below it, from what `medparse evaluate --json` says."""
     rows = [row for row in found["targets"] if row["in_scope"]]
     pictures = found["pictures"]
@@ -91,9 +92,11 @@ def card_figures(found: dict) -> str:
     same, other = presence["same_modality"], presence["other_modality"]
     lines += [
         "",
-        f"Right category on {percent(right / max(asked, 1))} of {asked} targets. Presence, AUROC against absent things of",
+        f"Right category on {percent(right / max(asked, 1))} of {asked} targets. Presence, AUROC against absent things "
+        "of",
         f"the same modality: {interval(same)}; of other modalities: {interval(other)}. Where a picture shows two",
-        f"different things, {percent(words['follows_words'])} of the {words['n']} pairs of masks follow their words: Dice",
+        f"different things, {percent(words['follows_words'])} of the {words['n']} pairs of masks follow their words: "
+        "Dice",
         f"{words['right_dice']['mean']:.2f} with the mask asked for, {words['wrong_dice']['mean']:.2f} with the other.",
         f"Expected calibration error of the pixels: {found['pixels']['ece']:.3f}.",
     ]
@@ -146,7 +149,7 @@ def replace(document: Path, begin: str, end: str, text: str) -> None:
     document.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}")
 
 
-def mean(dice: dict | None) -> str:
+def mean(dice: dict[str, Any] | None) -> str:
     """A mean Dice, or a dash."""
     return f"{dice['mean']:.2f}" if dice else "–"
 
@@ -156,7 +159,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def interval(ranked: dict | None) -> str:
+def interval(ranked: dict[str, Any] | None) -> str:
     """An area under the curve with its interval, or a dash."""
     return f"{ranked['auroc']:.2f} [{ranked['low']:.2f}, {ranked['high']:.2f}]" if ranked else "–"
 

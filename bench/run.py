@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from peer import checkpoint, machine, report
+from peer.others import Others
 from peer.participants import Medparse, Participant, Peer, Setting, packed
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -110,11 +111,12 @@ def measure(
         turn = index % len(participants)
         answers = {}
         for one in participants[turn:] + participants[:turn]:
+            watch = Others()
             time.sleep(pause)
-            load = os.getloadavg()[0]
-            answers[one.name] = report.Answer(**one.ask(), load=load)
+            asked = one.ask()
+            answers[one.name] = report.Answer(**asked, others=watch.cores())
             name = "warm-up" if index == 0 else f"round {index} of {rounds}"
-            report.progress(f"{name}: {one.name} {answers[one.name].total_ms / 1e3:.2f} s, load {load:.2f}")
+            report.progress(f"{name}: {one.name} {answers[one.name].total_ms / 1e3:.2f} s")
         found.append(answers)
         longest = max(longest, time.perf_counter() - begun)
     return found[1:]

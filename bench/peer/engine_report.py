@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .report import QUIET_LOAD, write
+from .others import sentence
+from .report import write
 
 STAGES = {
     "backbone.res5": "last map of the backbone",
@@ -37,11 +38,10 @@ def fill(document: Path, figures: dict[str, Any]) -> None:
 def about(name: str, found: dict[str, Any]) -> str:
     """Where and how the figures were found."""
     of = found["machine"]
-    is_disturbed = name in TIMED and found["load"] > QUIET_LOAD
-    busy = " **Other work ran meanwhile: times are not to be trusted.**" if is_disturbed else ""
+    used = f"; {sentence(found.get('others'))}" if name in TIMED else "."
     return (
         f"`bench/engine.py {name}`: {of['processor']}, {found['threads']} threads of {of['cores']} cores, "
-        f"{of['memory'] / 2**30:.0f} GiB, {of['system']}; load average before it {found['load']:.2f}.{busy}"
+        f"{of['memory'] / 2**30:.0f} GiB, {of['system']}{used}"
     )
 
 
@@ -180,8 +180,8 @@ def training(found: dict[str, Any]) -> list[str]:
     """A training step, ours and PyTorch's."""
     return [
         f"A step of {found['what']}: {found['medparse_seconds_per_step']:.2f} s, the reading and changing of its "
-        f"pictures included, against {found['seconds_per_step']:.2f} s in PyTorch {found['torch']}, whose batch lies ready: "
-        f"{found['ratio']:.2f} of it.",
+        f"pictures included, against {found['seconds_per_step']:.2f} s in PyTorch {found['torch']}, whose batch lies "
+        f"ready: {found['ratio']:.2f} of it.",
     ]
 
 

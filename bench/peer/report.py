@@ -12,23 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from .others import DISTURBED
+
 REFERENCES = ("pytorch f32", "onnxruntime f32", "openvino f32")
 """Whose masks the others are held against: the first of these that took part."""
-
-QUIET_LOAD = 1.5
-"""Load average, beside that of the participants' own threads, beyond which a table says that it was disturbed."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One whole request of one participant, in milliseconds, with the load average before it."""
+    """One whole request of one participant, in milliseconds, and the cores that others used meanwhile, where told."""
 
     total_ms: float
     vision_ms: float
     decoder_ms: float
     rest_ms: float
     masks: str
-    load: float
+    others: float | None
 
     def pixels(self) -> np.ndarray:
         """All masks in one row of truth values."""
@@ -84,7 +83,6 @@ class Report:
 
     def markdown(self) -> str:
         """The page."""
-        loads = [answer.load for answers in self.rounds for answer in answers.values()]
         about = self.machine
         lines = [
             "# Benchmarks",
@@ -93,13 +91,19 @@ class Report:
             "",
             f"One picture (`{self.picture}`) and {len(self.prompts)} phrases ({', '.join(self.prompts)}), a network of "
             f"{self.image_size} pixels (`{self.model}`), {self.threads} threads; {about['processor']}, "
-            f"{about['cores']} cores, {about['memory'] / 2**30:.0f} GiB, {about['system']}. Load average before the "
-            f"requests: {min(loads):.2f} to {max(loads):.2f}.",
+            f"{about['cores']} cores, {about['memory'] / 2**30:.0f} GiB, {about['system']}. {self._others()}",
         ]
-        if max(loads) > self.threads + QUIET_LOAD:
-            lines += ["", "**Other work ran on this machine: seconds are not to be trusted, and ratios hardly.**"]
         lines += ["", *self._times(), "", *self._ratios(), "", *self._settings()]
         return "\n".join(lines) + "\n"
+
+    def _others(self) -> str:
+        used = [one.others for answers in self.rounds for one in answers.values() if one.others is not None]
+        if not used:
+            return "What other processes used meanwhile was not recorded."
+        mean = statistics.mean(used)
+        said = f"Other processes used {mean:.2f} cores meanwhile, {max(used):.2f} during the worst request."
+        disturbed = " **So seconds are not to be trusted, and ratios hardly.**" if mean > DISTURBED else ""
+        return said + disturbed
 
     def _times(self) -> list[str]:
         lines = [

@@ -10,10 +10,10 @@ import pytest
 from peer.report import Answer, Report, without_folders
 
 
-def answer(total_ms: float, mask: list[int], load: float = 0.1) -> Answer:
+def answer(total_ms: float, mask: list[int], others: float | None = 0.01) -> Answer:
     masks = base64.b64encode(np.array(mask, np.uint8).tobytes()).decode()
     return Answer(
-        total_ms, vision_ms=total_ms / 2, decoder_ms=total_ms / 4, rest_ms=total_ms / 4, masks=masks, load=load
+        total_ms, vision_ms=total_ms / 2, decoder_ms=total_ms / 4, rest_ms=total_ms / 4, masks=masks, others=others
     )
 
 
@@ -55,10 +55,12 @@ def test_dice_counts_all_masks() -> None:
 
 
 def test_a_disturbed_machine_is_named() -> None:
-    quiet = report([{"medparse f32": answer(1, [0], load=1.9)}])
-    busy = report([{"medparse f32": answer(1, [0], load=9.0)}])
-    assert "Other work ran" not in quiet.markdown()
-    assert "Other work ran" in busy.markdown()
+    quiet = report([{"medparse f32": answer(1, [0])}])
+    busy = report([{"medparse f32": answer(1, [0], others=0.9)}])
+    unknown = report([{"medparse f32": answer(1, [0], others=None)}])
+    assert "not to be trusted" not in quiet.markdown()
+    assert "not to be trusted" in busy.markdown()
+    assert "was not recorded" in unknown.markdown()
 
 
 def test_commands_name_no_folder() -> None:
