@@ -2,26 +2,27 @@
 //!
 //! Legend: C the pyramid's channels, N pixels of the map at hand.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use half::bf16;
 use medparse_config::NetworkConfig;
-use medparse_kernels::conv::{Winograd, WinogradWeights};
-use medparse_kernels::gemm::{Float, Rows, RowsMut};
+use medparse_kernels::gemm::{Rows, RowsMut};
 use medparse_kernels::resample::Resize;
 use medparse_kernels::{Activation, Arena, Cpu};
 
-use crate::attention::{Formats, MultiheadAttention, SelfAttention};
 use crate::backbone::stage_side;
-use crate::feed_forward::{FeedForward, FeedForwardShape};
 use crate::linear::Linear;
 use crate::loader::Loader;
 use crate::norm::{EPSILON, Norm};
 use crate::position::Position;
 use crate::precision::Precision;
-use crate::stored::{Number, Stored, Vector};
+use crate::stored::Vector;
 use crate::trace::Trace;
+
+mod convolution;
+mod encoder;
+
+use convolution::{ConvNorm, Convolution};
+use encoder::EncoderLayer;
 
 /// How these parts are called when they are measured.
 const CONVOLUTIONS: &str = "pyramid: 3x3 convolutions";
@@ -48,31 +49,6 @@ struct Rung {
     adapter: Linear,
     norm: Norm,
     layer: ConvNorm,
-}
-
-/// A convolution, a GroupNorm and a ReLU.
-#[derive(Debug)]
-struct ConvNorm {
-    conv: Convolution,
-    norm: Norm,
-}
-
-/// A 3×3 convolution after Winograd, in f32, where its error stays at the floor, or in bfloat16: with a quarter of the
-/// multiplications, bytes would be no faster.
-#[derive(Debug)]
-struct Convolution {
-    conv: Winograd,
-    precision: Precision,
-    weights: Arc<Stored>,
-}
-
-/// A post-norm encoder layer with ReLU.
-#[derive(Debug)]
-struct EncoderLayer {
-    attention: MultiheadAttention,
-    norm1: Norm,
-    mlp: FeedForward,
-    norm2: Norm,
 }
 
 impl PixelDecoder {
@@ -288,163 +264,5 @@ impl Rung {
         let coarser = Rows::row_major(coarser, pixels / 4, width);
         resize.add_nearest_rows(cpu, coarser, RowsMut::row_major(sum, pixels, width));
         trace.took("pyramid: lateral maps", start, self.adapter.flop(pixels));
-    }
-}
-
-impl ConvNorm {
-    fn load<E>(
-        loader: &mut Loader<'_, E>,
-        key: &str,
-        width: usize,
-        shape: (usize, Precision),
-    ) -> Result<Self, E> {
-        Ok(Self {
-            conv: Convolution::load(loader, key, [width, width], shape)?,
-            norm: Norm::load(loader, &format!("{key}.norm"), width, EPSILON)?,
-        })
-    }
-
-    fn bytes(&self, cpu: &Cpu) -> usize {
-        let pixels = self.conv.conv.height * self.conv.conv.width;
-        let norm = Arena::bytes::<f32>(self.norm.group().rows_scratch(pixels));
-        self.conv.bytes(cpu).max(norm)
-    }
-
-    fn forward(
-        &self,
-        cpu: &Cpu,
-        x: &[f32],
-        y: &mut [f32],
-        mut arena: Arena<'_>,
-        trace: &mut Trace<'_>,
-    ) {
-        let start = Instant::now();
-        self.conv.forward(cpu, x, None, y, arena.rest());
-        trace.multiplied(CONVOLUTIONS, start, self.conv.flop(), self.conv.precision);
-        let start = Instant::now();
-        let norm = self.norm.group();
-        let channels = self.conv.conv.out_channels;
-        let pixels = y.len() / channels;
-        let scratch = arena.take(norm.rows_scratch(pixels));
-        let rows = RowsMut::row_major(y, pixels, channels);
-        norm.forward_rows(cpu, rows, Activation::Relu, scratch);
-        trace.took("pyramid: norms", start, 0);
-    }
-}
-
-impl Convolution {
-    /// `[output, input]` channels.
-    fn load<E>(
-        loader: &mut Loader<'_, E>,
-        key: &str,
-        [out_channels, in_channels]: [usize; 2],
-        (side, precision): (usize, Precision),
-    ) -> Result<Self, E> {
-        let conv = Winograd { batch: 1, height: side, width: side, in_channels, out_channels };
-        let (key, precision) = (format!("{key}.weight"), precision.of_words());
-        let weights = match precision {
-            Precision::F32 => loader.winograd::<f32>(&key, &conv)?,
-            Precision::Bf16 | Precision::Int8 => loader.winograd::<bf16>(&key, &conv)?,
-        };
-        Ok(Self { conv, precision, weights })
-    }
-
-    fn scratch(&self, cpu: &Cpu) -> usize {
-        match self.precision {
-            Precision::F32 => self.conv.scratch::<f32>(cpu),
-            Precision::Bf16 | Precision::Int8 => self.conv.scratch::<bf16>(cpu),
-        }
-    }
-
-    fn bytes(&self, cpu: &Cpu) -> usize {
-        Arena::bytes::<f32>(self.scratch(cpu))
-    }
-
-    /// What is multiplied and added: 36 products for a tile of 4×4 pixels.
-    fn flop(&self) -> u64 {
-        let Winograd { height, width, in_channels, out_channels, .. } = self.conv;
-        let tiles = height.div_ceil(4) * width.div_ceil(4);
-        2 * (36 * tiles * in_channels * out_channels) as u64
-    }
-
-    fn forward(
-        &self,
-        cpu: &Cpu,
-        x: &[f32],
-        bias: Option<&[f32]>,
-        y: &mut [f32],
-        mut arena: Arena<'_>,
-    ) {
-        match self.precision {
-            Precision::F32 => self.run::<f32>(cpu, x, bias, y, arena.take(self.scratch(cpu))),
-            Precision::Bf16 | Precision::Int8 => {
-                self.run::<bf16>(cpu, x, bias, y, arena.take(self.scratch(cpu)));
-            }
-        }
-    }
-
-    fn run<T: Number + Float>(
-        &self,
-        cpu: &Cpu,
-        x: &[f32],
-        bias: Option<&[f32]>,
-        y: &mut [f32],
-        scratch: &mut [f32],
-    ) {
-        let Winograd { height, width, in_channels, out_channels, .. } = self.conv;
-        let pixels = height * width;
-        let packed = self.weights.values::<T>();
-        let weights = WinogradWeights { packed, bias, activation: Activation::Identity };
-        let (x, y) =
-            (Rows::row_major(x, pixels, in_channels), RowsMut::row_major(y, pixels, out_channels));
-        self.conv.forward(cpu, x, &weights, y, scratch);
-    }
-}
-
-impl EncoderLayer {
-    fn load<E>(
-        loader: &mut Loader<'_, E>,
-        key: &str,
-        config: &NetworkConfig,
-        precision: Precision,
-    ) -> Result<Self, E> {
-        let sizes = &config.pixel_decoder;
-        let width = sizes.conv_width;
-        let formats = Formats { seen: precision, asked: precision };
-        let attention = format!("{key}.self_attn");
-        let shape = FeedForwardShape {
-            keys: [&format!("{key}.linear1"), &format!("{key}.linear2")],
-            width,
-            hidden: sizes.feed_forward_width,
-            activation: Activation::Relu,
-        };
-        Ok(Self {
-            attention: MultiheadAttention::load(loader, &attention, [width, sizes.heads], formats)?,
-            norm1: Norm::load(loader, &format!("{key}.norm1"), width, EPSILON)?,
-            mlp: FeedForward::load(loader, &shape, precision)?,
-            norm2: Norm::load(loader, &format!("{key}.norm2"), width, EPSILON)?,
-        })
-    }
-
-    fn flop(&self, tokens: usize) -> u64 {
-        let attention = self.attention.flop(tokens, tokens) + 2 * self.attention.key.flop(tokens);
-        attention + self.mlp.flop(tokens)
-    }
-
-    fn bytes(&self, cpu: &Cpu, tokens: usize) -> usize {
-        let copy = Arena::bytes::<f32>(tokens * self.attention.width());
-        copy + self.attention.bytes(cpu, 1, tokens).max(self.mlp.bytes(tokens))
-    }
-
-    /// `placed` are the tokens with their places added.
-    fn forward(&self, cpu: &Cpu, placed: &[f32], tokens: &mut [f32], mut arena: Arena<'_>) {
-        let copy = arena.take::<f32>(tokens.len());
-        copy.copy_from_slice(tokens);
-        let seen = SelfAttention { batch: 1, placed, content: copy, blocked: None };
-        self.attention.attend_to_selves(cpu, &seen, tokens, arena.rest());
-        self.norm1.in_place(cpu, tokens);
-        copy.copy_from_slice(tokens);
-        self.mlp.add(cpu, copy, tokens, arena);
-        self.norm2.in_place(cpu, tokens);
     }
 }

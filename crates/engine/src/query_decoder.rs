@@ -9,11 +9,10 @@ use medparse_config::{LEVELS, NetworkConfig};
 use medparse_kernels::attention::{Attention, AttentionOutput, KeyValuesMut};
 use medparse_kernels::gemm::{Epilogue, Float, Panels, Rows, RowsMut, gemm_f32, pack_f32};
 use medparse_kernels::resample::Resize;
-use medparse_kernels::{Activation, Arena, Cpu, Matrix};
+use medparse_kernels::{Arena, Cpu, Matrix};
 
-use crate::attention::{Formats, MultiheadAttention, SelfAttention};
+use crate::attention::Formats;
 use crate::backbone::stage_side;
-use crate::feed_forward::{FeedForward, FeedForwardShape};
 use crate::image::{EncodedImage, ImageLayout, ImageParts};
 use crate::linear::Linear;
 use crate::loader::Loader;
@@ -22,6 +21,12 @@ use crate::position::{Position, add_term};
 use crate::precision::Precision;
 use crate::stored::Vector;
 use crate::trace::Trace;
+
+mod layer;
+mod perceptron;
+
+use layer::Layer;
+use perceptron::Perceptron;
 
 /// The query decoder.
 #[derive(Debug)]
@@ -42,16 +47,6 @@ pub(crate) struct QueryDecoder {
     mask_embed: Perceptron,
     class_embed: Linear,
     presence_head: Option<Perceptron>,
-}
-
-#[derive(Debug)]
-struct Layer {
-    cross: MultiheadAttention,
-    cross_norm: Norm,
-    talk: MultiheadAttention,
-    talk_norm: Norm,
-    mlp: FeedForward,
-    mlp_norm: Norm,
 }
 
 /// What the object queries say in the end.
@@ -453,91 +448,6 @@ fn pack_seen<T: Float>(
         values: bytemuck::cast_slice_mut(values),
     };
     problem.pack(cpu, made, packed);
-}
-
-impl Layer {
-    fn load<E>(
-        loader: &mut Loader<'_, E>,
-        config: &NetworkConfig,
-        layer: usize,
-        formats: Formats,
-    ) -> Result<Self, E> {
-        let sizes = &config.query_decoder;
-        let (width, shape) = (sizes.hidden_width, [sizes.hidden_width, sizes.heads]);
-        let alone = Formats { seen: formats.asked, ..formats };
-        let root = "sem_seg_head.predictor.transformer";
-        let cross = format!("{root}_cross_attention_layers.{layer}");
-        let talk = format!("{root}_self_attention_layers.{layer}");
-        let mlp = format!("{root}_ffn_layers.{layer}");
-        let mlp_shape = FeedForwardShape {
-            keys: [&format!("{mlp}.linear1"), &format!("{mlp}.linear2")],
-            width,
-            hidden: sizes.feed_forward_width,
-            activation: Activation::Relu,
-        };
-        let attention = format!("{cross}.multihead_attn");
-        Ok(Self {
-            cross: MultiheadAttention::load(loader, &attention, shape, formats)?,
-            cross_norm: Norm::load(loader, &format!("{cross}.norm"), width, EPSILON)?,
-            talk: MultiheadAttention::load(loader, &format!("{talk}.self_attn"), shape, alone)?,
-            talk_norm: Norm::load(loader, &format!("{talk}.norm"), width, EPSILON)?,
-            mlp: FeedForward::load(loader, &mlp_shape, formats.asked)?,
-            mlp_norm: Norm::load(loader, &format!("{mlp}.norm"), width, EPSILON)?,
-        })
-    }
-
-    /// Objects and tokens look at each other, without a mask: `x = norm(x + attention)`.
-    fn talk(
-        &self,
-        cpu: &Cpu,
-        x: &mut [f32],
-        (place, copy): (&[f32], &mut [f32]),
-        mut arena: Arena<'_>,
-    ) {
-        copy.copy_from_slice(x);
-        let placed = arena.take::<f32>(x.len());
-        let sums = x.iter().zip(place);
-        placed.iter_mut().zip(sums).for_each(|(to, (x, place))| *to = x + place);
-        let seen = SelfAttention { batch: 1, placed, content: copy, blocked: None };
-        self.talk.attend_to_selves(cpu, &seen, x, arena);
-        self.talk_norm.in_place(cpu, x);
-    }
-}
-
-/// Three linear maps with ReLU between them, from a query to its mask's factors or to its presence.
-#[derive(Debug)]
-struct Perceptron {
-    layers: [Linear; 3],
-}
-
-impl Perceptron {
-    fn load<E>(loader: &mut Loader<'_, E>, key: &str, outputs: [usize; 3]) -> Result<Self, E> {
-        let mut layer = |index: usize| {
-            let shape = [outputs[index], outputs[0]];
-            loader.linear(&format!("{key}.layers.{index}"), shape, Precision::F32)
-        };
-        Ok(Self { layers: [layer(0)?, layer(1)?, layer(2)?] })
-    }
-
-    fn flop(&self, rows: usize) -> u64 {
-        self.layers.iter().map(|layer| layer.flop(rows)).sum()
-    }
-
-    fn bytes(&self, rows: usize) -> usize {
-        let scratch = self.layers.iter().map(|layer| layer.scratch(rows)).fold(0, usize::max);
-        2 * Arena::bytes::<f32>(rows * self.layers[0].columns()) + scratch
-    }
-
-    fn forward(&self, cpu: &Cpu, x: &[f32], y: &mut [f32], mut arena: Arena<'_>) {
-        let [first, second, third] = &self.layers;
-        let len = y.len() / third.columns() * first.columns();
-        let (a, b) = (arena.take::<f32>(len), arena.take::<f32>(len));
-        let epilogue = Epilogue { activation: Activation::Relu, ..first.epilogue() };
-        first.rows_with(cpu, x, &epilogue, a, arena.rest());
-        let epilogue = Epilogue { activation: Activation::Relu, ..second.epilogue() };
-        second.rows_with(cpu, a, &epilogue, b, arena.rest());
-        third.rows(cpu, b, y, arena);
-    }
 }
 
 /// Side of a level in pixels, 0 the coarsest.

@@ -9,6 +9,10 @@ use super::layout::{PANEL, Rows, RowsMut, SharedRows};
 use crate::activation::Activation;
 use crate::simd::{LANES, Simd};
 
+mod lanes;
+
+use lanes::Lanes;
+
 /// What becomes of the product `A B`, of `[rows, columns]`, in this order:
 ///
 /// ```text
@@ -317,110 +321,6 @@ impl<'a> Finish<'a> {
                     x = s.add(x, lanes.of_matrix(residual, row));
                 }
                 lanes.write(self.target, row, x);
-            }
-        }
-    }
-}
-
-type Values<D> = <<D as Dot>::Simd as Simd>::F32;
-
-/// Sixteen columns of a tile.
-struct Lanes<D> {
-    dot: D,
-    /// Those of row `r` of the tile lie at `r * PANEL`.
-    sums: *const u32,
-    rows: Range<usize>,
-    column: usize,
-    /// How many of the sixteen the output has.
-    count: usize,
-}
-
-impl<D: Dot> Lanes<D> {
-    /// # Safety
-    /// The row is in the output, and no other thread touches this part of it.
-    #[inline(always)]
-    unsafe fn write(&self, target: Target, row: usize, x: Values<D>) {
-        let s = self.dot.simd();
-        let whole = self.count == LANES;
-        // SAFETY: no more than `count` values are written.
-        unsafe {
-            match target {
-                Target::F32(out) if whole => s.store_ptr(out.at(row, self.column), x),
-                Target::F32(out) => {
-                    s.store_part(
-                        std::slice::from_raw_parts_mut(out.at(row, self.column), self.count),
-                        x,
-                    );
-                }
-                Target::Bf16(out) if whole => s.store_bf16_ptr(out.at(row, self.column).cast(), x),
-                Target::Bf16(out) => {
-                    let mut narrow = [0u16; LANES];
-                    s.store_bf16_ptr(narrow.as_mut_ptr(), x);
-                    std::ptr::copy_nonoverlapping(
-                        narrow.as_ptr(),
-                        out.at(row, self.column).cast(),
-                        self.count,
-                    );
-                }
-            }
-        }
-    }
-
-    /// The scales of these rows and columns.
-    #[inline(always)]
-    fn scales<'a>(&self, dequantize: Option<Dequantize<'a>>) -> Option<(&'a [f32], Values<D>)> {
-        dequantize.map(|scales| {
-            (&scales.rows[self.rows.clone()], self.of_columns(Some(scales.columns), 1.0))
-        })
-    }
-
-    /// The sums of a row of the tile as values.
-    ///
-    /// # Safety
-    /// The row lies in the tile.
-    #[inline(always)]
-    unsafe fn value(&self, row: usize, scales: Option<(&[f32], Values<D>)>) -> Values<D> {
-        let (dot, s) = (self.dot, self.dot.simd());
-        // SAFETY: the row lies in the tile, and the scales are those of its rows.
-        unsafe {
-            let x = dot.to_f32(dot.load_sums(self.sums.add(row * PANEL)));
-            match scales {
-                Some((rows, columns)) => {
-                    s.mul(x, s.mul(columns, s.splat(*rows.get_unchecked(row))))
-                }
-                None => x,
-            }
-        }
-    }
-
-    /// The values of these columns, or what stands for them.
-    #[inline(always)]
-    fn of_columns(&self, values: Option<&[f32]>, absent: f32) -> Values<D> {
-        let s = self.dot.simd();
-        let Some(values) = values else { return s.splat(absent) };
-        let values = &values[self.column..][..self.count];
-        s.load_part(values, 0.0)
-    }
-
-    /// # Safety
-    /// The matrix has the output's shape, and the row is in it.
-    #[inline(always)]
-    unsafe fn of_matrix(&self, matrix: &Rows<'_, f32>, row: usize) -> Values<D> {
-        // SAFETY: the row and the columns lie in the matrix.
-        unsafe { self.load(matrix.as_ptr().add(matrix.strides().offset::<f32>(row, self.column))) }
-    }
-
-    /// # Safety
-    /// As many values as there are columns can be read.
-    #[inline(always)]
-    unsafe fn load(&self, from: *const f32) -> Values<D> {
-        let s = self.dot.simd();
-        // SAFETY: no more than `count` values are read.
-        unsafe {
-            if self.count == LANES {
-                s.load_ptr(from)
-            } else {
-                s.load_part(std::slice::from_raw_parts(from, self.count), 0.0)
             }
         }
     }

@@ -6,10 +6,13 @@ use std::ops::Range;
 use bytemuck::Pod;
 use half::bf16;
 
-use super::tile::PanelWords;
-
 mod chunks;
 mod copy;
+mod panels;
+mod shared;
+
+pub use panels::Panels;
+pub(crate) use shared::SharedRows;
 
 /// Columns of a panel: two vectors.
 pub(crate) const PANEL: usize = 32;
@@ -295,155 +298,5 @@ impl<'a, T: Element> RowsMut<'a, T> {
 
     pub(crate) fn shared(self) -> SharedRows<T> {
         SharedRows { start: self.start, strides: self.strides }
-    }
-}
-
-/// Where several threads write disjoint parts of a matrix.
-#[derive(Clone, Copy)]
-pub(crate) struct SharedRows<T> {
-    start: *mut T,
-    strides: Strides,
-}
-
-// SAFETY: the pointer is only used through `at`, whose callers write disjoint parts.
-unsafe impl<T: Send> Send for SharedRows<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for SharedRows<T> {}
-
-impl<T: Element> SharedRows<T> {
-    /// From a value to the one below it.
-    #[inline(always)]
-    pub fn row_stride(self) -> usize {
-        self.strides.row
-    }
-
-    /// The address of a value.
-    ///
-    /// # Safety
-    /// The row and column lie in the matrix, and no other thread uses what is written there.
-    #[inline(always)]
-    pub unsafe fn at(self, row: usize, column: usize) -> *mut T {
-        // SAFETY: the constructor checked that the whole matrix lies in the slice.
-        unsafe { self.start.add(self.strides.offset::<T>(row, column)) }
-    }
-}
-
-impl SharedRows<f32> {
-    /// Some rows and columns of a row-major matrix, to be written.
-    ///
-    /// # Safety
-    /// The rows and columns lie in the matrix, which is row-major, and nothing else uses them while the result lives.
-    pub unsafe fn rows<'a>(
-        self,
-        row: usize,
-        rows: usize,
-        column: usize,
-        columns: usize,
-    ) -> RowsMut<'a, f32> {
-        // SAFETY: promised by the caller.
-        let start = unsafe { self.at(row, column) };
-        RowsMut { start, rows, columns, strides: self.strides, lifetime: PhantomData }
-    }
-}
-
-/// A matrix `[depth, columns]` cut into panels of 32 columns, `[columns / 32][depth / W][32][W]` where W is
-/// [`Element::PER_WORD`]; zeros fill the last panel and the last word. Weights are packed once, by `pack`.
-///
-/// The layout is the same on every machine, so that packed weights can be stored.
-#[derive(Clone, Copy, Debug)]
-pub struct Panels<'a, T> {
-    data: &'a [T],
-    depth: usize,
-    columns: usize,
-    /// Values from one panel to the next.
-    stride: usize,
-}
-
-impl<'a, T: Element> Panels<'a, T> {
-    /// The values that packing a matrix of `depth` by `columns` takes.
-    pub const fn len(depth: usize, columns: usize) -> usize {
-        columns.next_multiple_of(PANEL) * depth.next_multiple_of(T::PER_WORD)
-    }
-
-    /// A packed matrix.
-    ///
-    /// # Panics
-    /// If `data` does not have [`Panels::len`] values.
-    #[track_caller]
-    pub fn new(data: &'a [T], depth: usize, columns: usize) -> Self {
-        let len = Self::len(depth, columns);
-        assert_eq!(
-            data.len(),
-            len,
-            "panels of depth {depth} and {columns} columns take {len} values"
-        );
-        Self { data, depth, columns, stride: PANEL * depth.next_multiple_of(T::PER_WORD) }
-    }
-
-    /// The dimension that is summed over.
-    pub fn depth(&self) -> usize {
-        self.depth
-    }
-
-    /// Columns of the product.
-    pub fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// These columns alone.
-    ///
-    /// # Panics
-    /// If the range exceeds the columns or starts inside a panel of 32.
-    #[track_caller]
-    pub fn slice_columns(&self, range: Range<usize>) -> Self {
-        assert!(
-            range.start <= range.end && range.end <= self.columns,
-            "columns {range:?} of {}",
-            self.columns
-        );
-        assert!(
-            range.start.is_multiple_of(PANEL),
-            "columns {range:?} start inside a panel of {PANEL}"
-        );
-        Self {
-            data: &self.data[range.start / PANEL * self.stride..],
-            columns: range.len(),
-            ..*self
-        }
-    }
-
-    /// This part of the depth alone, to add up a product in parts.
-    ///
-    /// # Panics
-    /// If the range exceeds the depth or starts inside a line of [`Element::PER_LINE`] values.
-    #[track_caller]
-    pub fn slice_depth(&self, range: Range<usize>) -> Self {
-        assert!(
-            range.start <= range.end && range.end <= self.depth,
-            "depth {range:?} of {}",
-            self.depth
-        );
-        assert!(
-            range.start.is_multiple_of(T::PER_LINE),
-            "depth {range:?} starts inside a line of {}",
-            T::PER_LINE
-        );
-        let whole_words = range.end == self.depth || range.end.is_multiple_of(T::PER_WORD);
-        assert!(whole_words, "depth {range:?} ends inside a word of {} values", T::PER_WORD);
-        Self { data: &self.data[range.start * PANEL..], depth: range.len(), ..*self }
-    }
-
-    /// The same, as words.
-    pub(crate) fn words_view(&self) -> PanelWords {
-        PanelWords {
-            start: self.data.as_ptr().cast(),
-            stride: self.stride / T::PER_WORD,
-            words: self.depth.div_ceil(T::PER_WORD),
-            offsets: None,
-        }
-    }
-
-    pub(crate) fn bytes_of_panel(&self) -> usize {
-        self.depth.div_ceil(T::PER_WORD) * PANEL * 4
     }
 }
