@@ -5,10 +5,10 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use medparse::classes::{CLASS_COUNT, class_name};
 use medparse::tokenizer::{Tokenizer, Tokens};
 use medparse_network::{EncodedText, GroundingTokens};
 
-use crate::ontology::{CLASS_COUNT, CLASS_NAMES};
 use crate::prompts::Prompt;
 
 /// One prompt to one picture of a batch, with its answer.
@@ -60,8 +60,9 @@ impl Batch {
             phrases: Vec::new(),
             by_text: HashMap::new(),
         };
-        let classes = CLASS_NAMES.map(|class| class_template.replace("{}", class));
-        batch.phrases.extend(classes.iter().map(|class| Tokenizer::new().encode(class)));
+        let classes = (0..CLASS_COUNT).filter_map(class_name);
+        let sentences = classes.map(|class| class_template.replace("{}", class));
+        batch.phrases.extend(sentences.map(|sentence| Tokenizer::new().encode(&sentence)));
         batch
     }
 

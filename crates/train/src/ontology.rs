@@ -1,31 +1,9 @@
 //! What the words of prompts mean to training: categories, synonyms, sides.
 
-/// Categories of the class bank, of which 16 is "background".
-pub const CLASS_COUNT: usize = 17;
+use medparse::classes::CLASS_COUNT;
 
-/// The class of a query that speaks for nothing.
-pub const BACKGROUND: usize = 16;
-
-/// The class bank's names, in its order (upstream `utilities/constants.py`, `BIOMED_CLASSES`).
-pub const CLASS_NAMES: [&str; CLASS_COUNT] = [
-    "liver",
-    "lung",
-    "kidney",
-    "pancreas",
-    "heart anatomies",
-    "brain anatomies",
-    "eye anatomies",
-    "vessel",
-    "other organ",
-    "tumor",
-    "infection",
-    "other lesion",
-    "fluid disturbance",
-    "other abnormality",
-    "histology structure",
-    "other",
-    "background",
-];
+/// The class of a query that speaks for nothing: the last of the bank.
+pub const BACKGROUND: usize = CLASS_COUNT - 1;
 
 /// Words that tell a target's category; the first that a name contains decides.
 const CATEGORY_WORDS: [(&str, usize); 42] = [
@@ -173,6 +151,8 @@ pub(crate) const FOREIGN: [[&str; 3]; 48] = [
 
 #[cfg(test)]
 mod tests {
+    use medparse::classes::CATEGORIES;
+
     use super::*;
 
     #[test]
@@ -190,7 +170,7 @@ mod tests {
             ("spleen", None),
         ];
         for (name, class) in cases {
-            assert_eq!(category(name).map(|index| CLASS_NAMES[index]), class, "{name}");
+            assert_eq!(category(name).map(|index| CATEGORIES[index]), class, "{name}");
         }
     }
 

@@ -22,7 +22,7 @@ use medparse::{Interaction, Model, Prompt, SegmentError, SegmentOptions, Segment
 use medparse_imaging::Mask;
 
 use crate::dataset::{Dataset, DatasetError, Loaded, PictureSource, Sample};
-use crate::ontology::{CLASS_NAMES, category};
+use crate::ontology::category;
 use crate::prompts::Named;
 use crate::random::{Purpose, stream};
 use absent::{Absent, Kind};
@@ -363,7 +363,7 @@ fn seen(
         in_millimetres: loaded.spacing.is_some(),
         is_slice: matches!(sample.picture, PictureSource::Slice(_)),
         baseline: guess.map(|guess| Overlap::of(&guess, truth).dice()),
-        right_category: category(name).map(|known| answer.category.name() == CLASS_NAMES[known]),
+        right_category: category(name).map(|known| answer.category.index() == known),
         score: score(answer),
     }
 }
