@@ -235,6 +235,11 @@ mod tests {
         ModelSegmenter::new(model, threads).unwrap()
     }
 
+    #[test]
+    fn the_wire_names_the_categories_that_models_answer_with() {
+        assert_eq!(medparse_wire::CATEGORIES, medparse::classes::CATEGORIES);
+    }
+
     fn ask(segmenter: &ModelSegmenter, together: Together) -> Vec<Answer> {
         let picture = procedural::cells(48, 40, 1).unwrap().picture;
         let cancel = CancelToken::default();
