@@ -1,24 +1,21 @@
-"""Does the figures of the README and the documents anew, and shows what stood there beside what stands there now.
+"""Writes figures that no program writes by itself. `bench/reproduce` calls it, and shows old figures beside new.
 
-    python figures.py card          # models/MODEL_CARD.md: the bundled model on the reference pictures
-    python figures.py parity        # docs/parity.md: every stage of the network against the reference
-    python figures.py benchmarks    # docs/benchmarks.md: against PyTorch, ONNX Runtime and OpenVINO
-    python figures.py build         # README.md: a cold build of the program, in minutes and seconds
-    python figures.py all
+    python figures.py card     # models/MODEL_CARD.md: the bundled model on the reference pictures
+    python figures.py readme   # README.md: how fast the engine is, from docs/benchmarks.json and docs/engine.json
+    python figures.py unit     # docs/security.md: how exposed the systemd unit is
+    python figures.py build    # README.md: a cold build of the program, in minutes and seconds
 
-The reference pictures are looked for in MEDPARSE_REFERENCE_DIR (default ../shared beside the project). What is left of
-the line `-- ` on the command line goes to the benchmark: `python figures.py benchmarks -- --model full.safetensors …`.
+The reference pictures are looked for in MEDPARSE_REFERENCE_DIR (default ../shared beside the project).
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import re
+import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,33 +27,20 @@ MEDPARSE = PROJECT / "target" / "release" / "medparse"
 BEGIN, END = "<!-- figures: written by bench/figures.py -->", "<!-- end of figures -->"
 
 
-def main() -> int:
-    """Runs the steps asked for; 1 if one of them fails."""
+def main() -> None:
+    """Writes what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", choices=[*STEPS, "all"])
-    known, rest = parser.parse_known_args()
-    for name in STEPS if "all" in known.what else known.what:
-        print(f"== {name}", flush=True)
-        document, redo = STEPS[name]
-        before = document.read_text() if document.exists() else ""
-        redo([word for word in rest if word != "--"])
-        show(document, before)
-    return 0
+    parser.add_argument("what", nargs="+", choices=STEPS)
+    parser.add_argument("--medparse", type=Path, default=MEDPARSE)
+    options = parser.parse_args()
+    for name in options.what:
+        STEPS[name](options.medparse.resolve())
 
 
-def show(document: Path, before: str) -> None:
-    """Prints the lines of a document that changed, old ones with -, new ones with +."""
-    lines = difflib.unified_diff(
-        before.splitlines(), document.read_text().splitlines(), "before", "now", n=0, lineterm=""
-    )
-    changed = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
-    print("\n".join(changed) or f"{document.relative_to(PROJECT)} says what it said")
-
-
-def card(_: list[str]) -> None:
+def card(program: Path) -> None:
     """Evaluates the bundled model and fills in its card."""
     said = run(
-        MEDPARSE, "evaluate", REFERENCE / "images", "--model", PROJECT / "models" / "medparse-small.safetensors",
+        program, "evaluate", REFERENCE / "images", "--model", PROJECT / "models" / "medparse-small.safetensors",
         "--training", REFERENCE / "train", "--json",
     )  # fmt: skip
     document = PROJECT / "models" / "MODEL_CARD.md"
@@ -103,31 +87,59 @@ def card_figures(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def parity(_: list[str]) -> None:
-    """Holds every stage against the reference."""
-    run("cargo", "run", "--release", "-p", "medparse-parity", "--", "--write", PROJECT / "docs" / "parity.md")
+def readme(_: Path) -> None:
+    """Tells in the README how fast the engine is, as the documents' own figures say."""
+    beside = json.loads((PROJECT / "docs" / "benchmarks.json").read_text())
+    alone = json.loads((PROJECT / "docs" / "engine.json").read_text())
+    seconds = {
+        precision: statistics.median(answers[f"medparse {precision}"]["total_ms"] for answers in beside["rounds"]) / 1e3
+        for precision in ("f32", "int8")
+    }
+    ratios = beside["ratios"]["medparse f32"]
+    second = alone["requests"]["found"]["f32"]["second_ms"] / 1e3
+    fill(
+        PROJECT / "README.md",
+        "takes @ s in f32 on two cores of an Intel server, @ of OpenVINO's time, @ of ONNX Runtime's and @ of "
+        "PyTorch's; @ s in int8; a second question about the same picture @ s",
+        f"{seconds['f32']:.1f}",
+        *(f"{ratios[f'{name} f32']:.2f}" for name in ("openvino", "onnxruntime", "pytorch")),
+        f"{seconds['int8']:.1f}",
+        f"{second:.1f}",
+    )
 
 
-def benchmarks(options: list[str]) -> None:
-    """Measures against the other runtimes."""
-    run(sys.executable, PROJECT / "bench" / "run.py", "--write", *options)
+def unit(_: Path) -> None:
+    """Asks systemd how exposed the unit is."""
+    said = run("systemd-analyze", "security", "--offline=true", "--no-pager", PROJECT / "deploy" / "medparse.service")
+    found = re.search(r"Overall exposure level for \S+: (\d+\.\d+)", said)
+    if found is None:
+        raise SystemExit("systemd-analyze names no exposure level")
+    fill(PROJECT / "docs" / "security.md", "`systemd-analyze security` rates it @ of 10", found[1])
 
 
-def build(_: list[str]) -> None:
+def build(_: Path) -> None:
     """Builds the program from nothing, sources fetched before."""
     run("cargo", "fetch", "--locked")
     with tempfile.TemporaryDirectory() as folder:
         begun = time.monotonic()
         run("cargo", "build", "--release", "--locked", env={**os.environ, "CARGO_TARGET_DIR": folder})
         seconds = round(time.monotonic() - begun)
-    document = PROJECT / "README.md"
-    text, count = re.subn(
-        r"(A cold release build of the program\s+took )\d+ min \d+ s( on )\w+( cores)",
-        rf"\g<1>{seconds // 60} min {seconds % 60} s\g<2>{os.cpu_count()}\g<3>",
-        document.read_text(),
-    )
-    if count != 1:
-        raise SystemExit("README.md has no sentence “A cold release build of the program took …”")
+    minutes, rest = divmod(seconds, 60)
+    fill(PROJECT / "README.md", "A cold release build of the program took @ min @ s", str(minutes), str(rest))
+
+
+def fill(document: Path, sentence: str, *numbers: str) -> None:
+    """Puts numbers into a sentence, in which `@` stands for each; its line breaks may be anywhere."""
+    words = [re.escape(part).replace("\\ ", r"\s+") for part in sentence.split("@")]
+    pattern = re.compile(words[0] + "".join(rf"(\d+(?:\.\d+)?){part}" for part in words[1:]))
+    text = document.read_text()
+    places = list(pattern.finditer(text))
+    if len(places) != 1:
+        raise SystemExit(f"{document.name} has {len(places)} places that read “{sentence}”; expected one")
+    place = places[0]
+    for index in range(len(numbers), 0, -1):
+        begin, end = place.span(index)
+        text = text[:begin] + numbers[index - 1] + text[end:]
     document.write_text(text)
 
 
@@ -164,12 +176,7 @@ def interval(ranked: dict[str, Any] | None) -> str:
     return f"{ranked['auroc']:.2f} [{ranked['low']:.2f}, {ranked['high']:.2f}]" if ranked else "–"
 
 
-STEPS = {
-    "card": (PROJECT / "models" / "MODEL_CARD.md", card),
-    "parity": (PROJECT / "docs" / "parity.md", parity),
-    "benchmarks": (PROJECT / "docs" / "benchmarks.md", benchmarks),
-    "build": (PROJECT / "README.md", build),
-}
+STEPS = {"card": card, "readme": readme, "unit": unit, "build": build}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

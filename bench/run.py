@@ -37,9 +37,10 @@ def main() -> int:
     options = arguments()
     cores = sorted(os.sched_getaffinity(0))[: options.threads]
     os.sched_setaffinity(0, cores)  # All that is started from here stays on these.
+    config = checkpoint.read_config(options.model)
     setting = Setting(
         model=options.model.resolve(),
-        config=checkpoint.read_config(options.model),
+        config=config,
         picture=options.picture.resolve(),
         prompts=options.prompt,
         threads=options.threads,
@@ -70,7 +71,7 @@ def main() -> int:
             model=options.model.name,
             picture=options.picture.name,
             prompts=options.prompt,
-            image_size=setting.config.image_size,
+            image_size=config.image_size,
             threads=options.threads,
             cores=cores,
             machine=machine.describe(),

@@ -29,11 +29,12 @@ class Setting:
     """What everybody gets."""
 
     model: Path
-    config: NetworkConfig
     picture: Path
     prompts: list[str]
     threads: int
     graphs: Path
+    config: NetworkConfig | None = None
+    """What medparse reads from the model itself; the others need it."""
 
     def folder(self) -> Path:
         """Where the graphs of this model and question lie; another question has another folder."""
@@ -42,6 +43,7 @@ class Setting:
 
     def asked(self, runtime: str, precision: str) -> str:
         """The worker's orders as JSON."""
+        assert self.config is not None
         return json.dumps(
             {
                 "runtime": runtime,
