@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import os
 import platform
 import resource
@@ -99,6 +100,13 @@ class Server:
         hard = resource.prlimit(self.process.pid, what)[1]
         resource.prlimit(self.process.pid, what, (hard if soft is None else soft, hard))
 
+    def state(self) -> str:
+        """What the server's threads are at, and the end of its log."""
+        alive = "runs" if self.process.poll() is None else f"ended with {self.process.returncode}"
+        tasks = sorted(Path(f"/proc/{self.process.pid}/task").glob("*")) if alive == "runs" else []
+        threads = [f"{(task / 'comm').read_text().strip()}: {(task / 'wchan').read_text()}" for task in tasks]
+        return "\n".join([f"the server {alive}", *threads, (self.folder / "log").read_text()[-3000:]])
+
     def stop(self) -> int:
         self._wanted = False
         self.process.terminate()
@@ -184,8 +192,10 @@ def memory_limit(server: Server) -> None:
         caller.start()
     for caller in callers:
         caller.join()
-    if process.poll() is None and process is server.process:
-        resource.prlimit(process.pid, resource.RLIMIT_AS, (hard, hard))
+    # It may have ended just now.
+    with contextlib.suppress(ProcessLookupError):
+        if process.poll() is None and process is server.process:
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (hard, hard))
 
 
 def stopped(server: Server) -> None:
@@ -285,7 +295,8 @@ def soak(program: Path, minutes: float, folder: Path) -> tuple[dict, float]:
     """Goes through the faults again and again."""
     disk = folder / "disk"
     disk.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk)
+    # Room for the audit log of half an hour.
+    run("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk)
     server = Server(program, folder)
     started = time.monotonic()
     outcomes = {fault: Outcome() for fault in FAULTS}
@@ -298,6 +309,8 @@ def soak(program: Path, minutes: float, folder: Path) -> tuple[dict, float]:
                 ended = len(server.ends)
                 fault(server)
                 seconds = traffic.wait_right(60)
+                if seconds is None:
+                    raise SystemExit(f"no right answer within 60 s after: {fault.__doc__}\n{server.state()}")
                 outcome = outcomes[fault]
                 outcome.rounds += 1
                 outcome.replies += traffic.take()
