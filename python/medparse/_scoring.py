@@ -7,7 +7,6 @@ import email.utils
 import json
 import os
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -71,34 +70,6 @@ class Target:
         )
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A reply that is not the wanted one, or none at all."""
-
-    error: EndpointError
-    may_pass: bool
-    retry_after: float | None = None
-
-    @classmethod
-    def lost(cls, url: str, error: httpx.TransportError) -> Reply:
-        reason = str(error) or type(error).__name__
-        return cls(EndpointError(f"no reply from {url}: {reason}"), may_pass=True)
-
-    @classmethod
-    def of(cls, response: httpx.Response) -> Reply:
-        code, message = _explained(response)
-        sentence = f"the endpoint answered {response.status_code}: {message}"
-        error = EndpointError(
-            sentence,
-            status=response.status_code,
-            code=code,
-            request_id=response.headers.get("x-request-id"),
-        )
-        return cls(
-            error, response.status_code in _PASSING, _seconds(response.headers.get("retry-after"))
-        )
-
-
 def _explained(response: httpx.Response) -> tuple[str | None, str]:
     """The code and the sentence of an error body, in whichever form it came."""
     try:
@@ -113,8 +84,9 @@ def _explained(response: httpx.Response) -> tuple[str | None, str]:
     return None, str(detail)[:300]
 
 
-def _seconds(header: str | None) -> float | None:
+def _told(said: Said) -> float | None:
     """``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
+    header = said.headers.get("retry-after") if isinstance(said, httpx.Response) else None
     if header is None:
         return None
     try:
@@ -129,6 +101,10 @@ def _seconds(header: str | None) -> float | None:
     return max(0.0, (at - datetime.now(timezone.utc)).total_seconds())
 
 
+Said = httpx.Response | httpx.TransportError
+"""What came of one attempt: a reply, or the reason why there is none."""
+
+
 @dataclass(frozen=True)
 class Retries:
     """How often and when an attempt is repeated."""
@@ -136,32 +112,59 @@ class Retries:
     count: int
     longest_wait: float
 
-    def attempts(self) -> Iterator[Attempt]:
-        for number in range(self.count + 1):
-            yield Attempt(number, self)
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise ValueError(f"retries: expected 0 or more, found {self.count}")
+
+    def judge(self, number: int, url: str, said: Said) -> httpx.Response | float:
+        """The wanted reply, or the seconds until the attempt after this one, which is counted from
+        0; raises where there is neither."""
+        if isinstance(said, httpx.Response) and said.is_success:
+            return said
+        if number >= self.count or not _may_pass(said):
+            raise _error(url, said)
+        told = _told(said)
+        if told is None:
+            # Clients that were refused together come back apart.
+            longest = min(_FIRST_WAIT * 2.0**number, _LAST_WAIT, self.longest_wait)
+            return longest * random.uniform(0.5, 1.0)
+        if told > self.longest_wait:
+            raise _error(url, said)
+        return told
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt, counted from 0."""
-
-    number: int
-    retries: Retries
-
-    def after(self, reply: Reply) -> float:
-        """Seconds until the next attempt; raises where there is none."""
-        if not reply.may_pass or self.number >= self.retries.count:
-            raise reply.error
-        if reply.retry_after is not None:
-            if reply.retry_after > self.retries.longest_wait:
-                raise reply.error
-            return reply.retry_after
-        # Clients that were refused together come back apart.
-        longest = min(_FIRST_WAIT * 2.0**self.number, _LAST_WAIT, self.retries.longest_wait)
-        return longest * random.uniform(0.5, 1.0)
+def _may_pass(said: Said) -> bool:
+    return not isinstance(said, httpx.Response) or said.status_code in _PASSING
 
 
-def body_of(asked: list[tuple[Picture, list[str]]]) -> dict[str, Any]:
+def _error(url: str, said: Said) -> EndpointError:
+    if not isinstance(said, httpx.Response):
+        return EndpointError(f"no reply from {url}: {str(said) or type(said).__name__}")
+    code, message = _explained(said)
+    return EndpointError(
+        f"the endpoint answered {said.status_code}: {message}",
+        status=said.status_code,
+        code=code,
+        request_id=said.headers.get("x-request-id"),
+    )
+
+
+def json_of(response: httpx.Response) -> Any:
+    """The reply's JSON."""
+    try:
+        return response.json()
+    except ValueError as error:
+        kind = response.headers.get("content-type", "nothing that says what it is")
+        raise EndpointError(
+            f"expected JSON from {response.url}, found {kind}", status=response.status_code
+        ) from error
+
+
+Asked = tuple[Picture, list[str]]
+"""A picture and its phrases, as they are sent."""
+
+
+def body_of(asked: list[Asked]) -> dict[str, Any]:
     """The body of a request: pictures as PNG in base64, phrases joined by ``&``."""
     for _, sentences in asked:
         for sentence in sentences:
@@ -175,7 +178,7 @@ def body_of(asked: list[tuple[Picture, list[str]]]) -> dict[str, Any]:
     return {"input_data": {"columns": columns, "index": list(range(len(data))), "data": data}}
 
 
-def rows_of(reply: Any, asked: list[tuple[Picture, list[str]]]) -> list[Segmentations]:
+def rows_of(reply: Any, asked: list[Asked]) -> list[Segmentations]:
     """The rows of a reply as answers."""
     if not isinstance(reply, list) or len(reply) != len(asked):
         found = f"{len(reply)} rows" if isinstance(reply, list) else type(reply).__name__

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import httpx
 
-from ._medparse import MedparseError
-from ._scoring import EndpointError, Reply, Retries, Target, body_of, rows_of
+from ._scoring import Asked, EndpointError, Retries, Said, Target, body_of, json_of, rows_of
 from .model import sentences_of
 from .pictures import ImageLike, picture_of
 from .results import Segmentations
@@ -25,22 +24,13 @@ __all__ = ["AsyncEndpoint", "Endpoint", "EndpointError"]
 Question = tuple[ImageLike, "str | Sequence[str]"]
 """A picture and its phrases."""
 
+Transport = TypeVar("Transport")
 
-class Endpoint:
-    """An endpoint, asked from ordinary code. It may be shared by threads.
 
-    >>> endpoint = medparse.Endpoint("http://127.0.0.1:5001", key="…")
-    >>> endpoint.segment("slide.png", ["nuclei"])[0].mask
+class _Client(Generic[Transport]):
+    """What both clients are, apart from how they wait."""
 
-    :param url: the scoring URI, or the address it is under.
-    :param key: a key of the endpoint; ``MEDPARSE_KEY`` of the environment where not given.
-    :param deployment: which of its deployments; the endpoint's traffic decides where not given.
-    :param timeout: seconds for one attempt.
-    :param retries: further attempts after an overload, a gateway's error or a lost connection.
-        The wait doubles from half a second, or is what ``Retry-After`` says.
-    :param longest_wait: a ``Retry-After`` above this many seconds is an error at once.
-    :param transport: how requests travel, for tests and proxies.
-    """
+    _connect: ClassVar[Callable[..., Any]]
 
     def __init__(
         self,
@@ -51,13 +41,36 @@ class Endpoint:
         timeout: float = 120.0,
         retries: int = 5,
         longest_wait: float = 120.0,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self._target = Target.of(url, key, deployment)
         self._retries = Retries(retries, longest_wait)
-        self._client = httpx.Client(
+        self._client = type(self)._connect(
             timeout=timeout, headers=self._target.headers, transport=transport
         )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._target.score!r})"
+
+
+class Endpoint(_Client[httpx.BaseTransport]):
+    """An endpoint, asked from ordinary code. It may be shared by threads.
+
+    >>> endpoint = medparse.Endpoint("http://127.0.0.1:5001", key="…")
+    >>> endpoint.segment("slide.png", ["nuclei"])[0].mask
+
+    :param url: the scoring URI, or the address it is under.
+    :param key: a key of the endpoint; ``MEDPARSE_KEY`` of the environment where not given.
+    :param deployment: which of its deployments; the endpoint's traffic decides where not given.
+    :param timeout: seconds for one attempt.
+    :param retries: further attempts after an overload, a gateway's error, a time-out or a lost
+        connection. The wait doubles from half a second, or is what ``Retry-After`` says.
+    :param longest_wait: a ``Retry-After`` above this many seconds is an error at once.
+    :param transport: how requests travel, for tests and proxies.
+    """
+
+    _connect = httpx.Client
+    _client: httpx.Client
 
     def segment(
         self, image: ImageLike, prompts: str | Sequence[str], *, window: str = "auto"
@@ -73,25 +86,38 @@ class Endpoint:
         at_once: int = 4,
         window: str = "auto",
     ) -> list[Segmentations]:
-        """Answers to many questions, in their order.
+        """Answers to many questions, in their order. The first that fails ends it: what has not
+        been sent by then is not sent any more.
 
         :param rows: questions of one request, at most 256.
         :param at_once: requests that are under way at the same time.
         """
-        batches = _batches(questions, rows)
-        with ThreadPoolExecutor(max_workers=max(1, at_once)) as threads:
-            answered = threads.map(lambda batch: self._ask(batch, window), batches)
-            return [answers for batch in answered for answers in batch]
 
-    def _ask(self, batch: list[Question], window: str) -> list[Segmentations]:
-        asked = [
-            (picture_of(image, window=window), sentences_of(prompts)) for image, prompts in batch
-        ]
-        return rows_of(self.score(body_of(asked)), asked)
+        def ask(batch: list[Question]) -> list[Segmentations]:
+            asked = _asked(batch, window)
+            return rows_of(self.score(body_of(asked)), asked)
+
+        batches = _batches(questions, rows, at_once)
+        threads = ThreadPoolExecutor(max_workers=at_once)
+        try:
+            return [answers for batch in threads.map(ask, batches) for answers in batch]
+        finally:
+            threads.shutdown(cancel_futures=True)
 
     def score(self, body: dict[str, Any]) -> Any:
         """Sends a body as the contract has it and gives the reply's JSON."""
-        return self._request("POST", self._target.score, json=body).json()
+        number = 0
+        while True:
+            said: Said
+            try:
+                said = self._client.post(self._target.score, json=body)
+            except httpx.TransportError as error:
+                said = error
+            judged = self._retries.judge(number, self._target.score, said)
+            if isinstance(judged, httpx.Response):
+                return json_of(judged)
+            time.sleep(judged)
+            number += 1
 
     def health(self) -> bool:
         """Whether the endpoint answers that it is healthy; asked once."""
@@ -99,19 +125,6 @@ class Endpoint:
             return self._client.get(self._target.root).status_code == 200
         except httpx.TransportError:
             return False
-
-    def _request(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        for attempt in self._retries.attempts():
-            try:
-                response = self._client.request(method, url, **arguments)
-            except httpx.TransportError as error:
-                wait = attempt.after(Reply.lost(url, error))
-            else:
-                if response.is_success:
-                    return response
-                wait = attempt.after(Reply.of(response))
-            time.sleep(wait)
-        raise MedparseError("no attempt was made")
 
     def close(self) -> None:
         """Closes the connections."""
@@ -128,29 +141,12 @@ class Endpoint:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"Endpoint({self._target.score!r})"
 
-
-class AsyncEndpoint:
+class AsyncEndpoint(_Client[httpx.AsyncBaseTransport]):
     """As :class:`Endpoint`, asked from asynchronous code."""
 
-    def __init__(
-        self,
-        url: str,
-        key: str | None = None,
-        *,
-        deployment: str | None = None,
-        timeout: float = 120.0,
-        retries: int = 5,
-        longest_wait: float = 120.0,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._target = Target.of(url, key, deployment)
-        self._retries = Retries(retries, longest_wait)
-        self._client = httpx.AsyncClient(
-            timeout=timeout, headers=self._target.headers, transport=transport
-        )
+    _connect = httpx.AsyncClient
+    _client: httpx.AsyncClient
 
     async def segment(
         self, image: ImageLike, prompts: str | Sequence[str], *, window: str = "auto"
@@ -167,29 +163,36 @@ class AsyncEndpoint:
         window: str = "auto",
     ) -> list[Segmentations]:
         """As :meth:`Endpoint.segment_many`."""
-        permits = asyncio.Semaphore(max(1, at_once))
+        permits = asyncio.Semaphore(at_once)
 
         async def ask(batch: list[Question]) -> list[Segmentations]:
             async with permits:
-                return await self._ask(batch, window)
+                # Files are read and masks unpacked beside the event loop.
+                asked = await asyncio.to_thread(_asked, batch, window)
+                body = await asyncio.to_thread(body_of, asked)
+                return await asyncio.to_thread(rows_of, await self.score(body), asked)
 
-        answered = await asyncio.gather(*[ask(batch) for batch in _batches(questions, rows)])
-        return [answers for batch in answered for answers in batch]
-
-    async def _ask(self, batch: list[Question], window: str) -> list[Segmentations]:
-        # Files are read and masks unpacked beside the event loop.
-        asked = await asyncio.to_thread(
-            lambda: [
-                (picture_of(image, window=window), sentences_of(prompts))
-                for image, prompts in batch
-            ]
-        )
-        body = await asyncio.to_thread(body_of, asked)
-        return await asyncio.to_thread(rows_of, await self.score(body), asked)
+        tasks = [asyncio.ensure_future(ask(batch)) for batch in _batches(questions, rows, at_once)]
+        try:
+            return [answers for batch in await asyncio.gather(*tasks) for answers in batch]
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def score(self, body: dict[str, Any]) -> Any:
         """Sends a body as the contract has it and gives the reply's JSON."""
-        return (await self._request("POST", self._target.score, json=body)).json()
+        number = 0
+        while True:
+            said: Said
+            try:
+                said = await self._client.post(self._target.score, json=body)
+            except httpx.TransportError as error:
+                said = error
+            judged = self._retries.judge(number, self._target.score, said)
+            if isinstance(judged, httpx.Response):
+                return json_of(judged)
+            await asyncio.sleep(judged)
+            number += 1
 
     async def health(self) -> bool:
         """Whether the endpoint answers that it is healthy; asked once."""
@@ -197,19 +200,6 @@ class AsyncEndpoint:
             return (await self._client.get(self._target.root)).status_code == 200
         except httpx.TransportError:
             return False
-
-    async def _request(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        for attempt in self._retries.attempts():
-            try:
-                response = await self._client.request(method, url, **arguments)
-            except httpx.TransportError as error:
-                wait = attempt.after(Reply.lost(url, error))
-            else:
-                if response.is_success:
-                    return response
-                wait = attempt.after(Reply.of(response))
-            await asyncio.sleep(wait)
-        raise MedparseError("no attempt was made")
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -226,12 +216,15 @@ class AsyncEndpoint:
     ) -> None:
         await self.close()
 
-    def __repr__(self) -> str:
-        return f"AsyncEndpoint({self._target.score!r})"
+
+def _asked(batch: list[Question], window: str) -> list[Asked]:
+    return [(picture_of(image, window=window), sentences_of(prompts)) for image, prompts in batch]
 
 
-def _batches(questions: Iterable[Question], rows: int) -> list[list[Question]]:
+def _batches(questions: Iterable[Question], rows: int, at_once: int) -> list[list[Question]]:
     if not 1 <= rows <= 256:
         raise ValueError(f"rows: expected 1 to 256, found {rows}")
+    if at_once < 1:
+        raise ValueError(f"at_once: expected 1 or more, found {at_once}")
     listed = list(questions)
     return [listed[at : at + rows] for at in range(0, len(listed), rows)]

@@ -123,5 +123,6 @@ def _threads_of_actor() -> int | None:
 
     if not ray.is_initialized():
         return None
-    reserved = ray.get_runtime_context().get_assigned_resources().get("CPU", 0)
+    context: Any = ray.get_runtime_context()
+    reserved = context.get_assigned_resources().get("CPU", 0)
     return max(1, int(reserved)) if reserved else None

@@ -99,8 +99,43 @@ def test_replies_of_another_form_are_refused(discs):
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=[{"a": 1}]))
     with pytest.raises(EndpointError, match="row 0 of the reply"):
         Endpoint("http://example.test", transport=transport).segment(discs, "tumor")
+    page = httpx.MockTransport(lambda request: httpx.Response(200, html="<p>sign in</p>"))
+    with pytest.raises(EndpointError, match="expected JSON .* found text/html"):
+        Endpoint("http://example.test", transport=page).segment(discs, "tumor")
+
+
+def test_settings_that_cannot_be_meant_are_refused(discs):
     with pytest.raises(ValueError, match="expected an address"):
         Endpoint("example.test")
+    with pytest.raises(ValueError, match="retries: expected 0 or more, found -1"):
+        Endpoint("http://example.test", retries=-1)
+    with pytest.raises(ValueError, match="rows: expected 1 to 256, found 0"):
+        Endpoint("http://example.test").segment_many([(discs, "a")], rows=0)
+    with pytest.raises(ValueError, match="at_once: expected 1 or more, found 0"):
+        Endpoint("http://example.test").segment_many([(discs, "a")], at_once=0)
+
+
+def test_after_a_failure_nothing_more_is_sent(discs):
+    asked = []
+
+    def refuse(request):
+        asked.append(request)
+        return httpx.Response(401, json={"error": {"code": "Unauthorized", "message": "no key"}})
+
+    transport = httpx.MockTransport(refuse)
+    questions = [(discs, "tumor")] * 60
+    with pytest.raises(EndpointError, match="401: no key"):
+        Endpoint("http://example.test", transport=transport).segment_many(questions, at_once=2)
+    assert len(asked) < 60
+
+    async def ask():
+        async with AsyncEndpoint("http://example.test", transport=transport) as endpoint:
+            await endpoint.segment_many(questions, at_once=2)
+
+    asked.clear()
+    with pytest.raises(EndpointError, match="401: no key"):
+        asyncio.run(ask())
+    assert len(asked) < 60
 
 
 def test_many_questions_keep_their_order_sync_and_async(discs):
