@@ -9,8 +9,16 @@ import yaml
 NEWEST = kubernetes_validate.latest_version()
 
 
+PLAIN = {"str": str, "int": int, "bool": bool}
+
+
 def known(value, kind, place):
-    """Refuses members that KServe's client does not know; what is Kubernetes' own is left to `pod`."""
+    """Refuses members that KServe's client does not know, and plain values of another type than it has.
+
+    Which words a string may be, it does not say. What is Kubernetes' own is left to `pod`.
+    """
+    if kind in PLAIN and type(value) is not PLAIN[kind]:
+        raise SystemExit(f"{place}: expected {kind}, found {value!r}")
     model = getattr(kserve.models, kind, None)
     if model is None or not hasattr(model, "attribute_map"):
         return
@@ -32,7 +40,9 @@ def main(paths):
     """Checks every resource of the files."""
     for path in paths:
         with open(path) as file:
-            resources = list(yaml.safe_load_all(file))
+            resources = [resource for resource in yaml.safe_load_all(file) if resource]
+        if not resources:
+            raise SystemExit(f"{path} holds no resource")
         for resource in resources:
             checked = resource
             if resource["apiVersion"] == "serving.kserve.io/v1beta1":
