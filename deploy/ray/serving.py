@@ -24,6 +24,9 @@ from starlette.responses import JSONResponse, Response
 QUEUE = 32
 """Requests that wait for a replica, of each proxy."""
 
+SCALING = {"min_replicas": 1, "max_replicas": 8, "target_ongoing_requests": 1}
+"""How many replicas, and how many requests each should have in hand before another is started."""
+
 
 class Refused(Exception):
     """A request that is not of the contract's form."""
@@ -32,7 +35,7 @@ class Refused(Exception):
 @serve.deployment(
     max_ongoing_requests=2,
     max_queued_requests=QUEUE,
-    autoscaling_config={"min_replicas": 1, "max_replicas": 8, "target_ongoing_requests": 1},
+    autoscaling_config=SCALING,
     ray_actor_options={"num_cpus": 2},
 )
 class Replica:

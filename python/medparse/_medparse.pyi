@@ -6,6 +6,23 @@ from typing import Any, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "Answer",
+    "Encoded",
+    "MedparseError",
+    "Model",
+    "Picture",
+    "Placement",
+    "Volume",
+    "VolumeAnswer",
+    "encode_findings",
+    "encode_mask",
+    "evaluate",
+    "output_endings",
+    "overlay",
+    "prepare",
+]
+
 class MedparseError(Exception):
     """What medparse could not do; the message is a whole sentence."""
 
@@ -31,13 +48,19 @@ class Volume:
     @staticmethod
     def decode(bytes: bytes) -> Volume: ...
     @staticmethod
-    def from_array(
-        values: npt.NDArray[np.float32], affine: npt.NDArray[np.float64] | None = None
-    ) -> Volume:
-        """A volume of ``[slices, rows, columns]``; ``affine`` leads from ``[column, row, slice]`` to RAS+ mm."""
+    def from_array(values: npt.ArrayLike, affine: npt.ArrayLike | None = None) -> Volume:
+        """A volume of ``[slices, rows, columns]``; ``affine`` leads from ``[column, row, slice]`` to RAS+ mm.
+
+        nibabel's ``image.get_fdata().T`` and ``image.affine`` are these."""
 
     def numpy(self) -> npt.NDArray[Any]:
         """``[slices, rows, columns]`` as float32 (CT in Hounsfield units), or ``[…, 3]`` as uint8."""
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]: ...
+    def _repr_png_(self) -> bytes:
+        """The slice in the middle, as notebooks show it."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -108,8 +131,10 @@ class Model:
     def encode(self, picture: Picture) -> Encoded: ...
     def segment(
         self, picture: Picture, prompts: list[str], asking: dict[str, Any]
-    ) -> list[Answer]: ...
-    def ask(self, encoded: Encoded, prompts: list[str], asking: dict[str, Any]) -> list[Answer]: ...
+    ) -> tuple[list[Answer], float]: ...
+    def ask(
+        self, encoded: Encoded, prompts: list[str], asking: dict[str, Any]
+    ) -> tuple[list[Answer], float]: ...
     def segment_volume(
         self,
         volume: Volume,

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 from . import _medparse
 from ._medparse import Encoded as _Encoded
-from ._medparse import Picture, Volume
-from .pictures import ImageLike, picture_of
+from ._medparse import Picture
+from .pictures import ImageLike, picture_of, volume_of
 from .results import Segmentations, VolumeSegmentation, _answers
 
 
 def sentences_of(prompts: str | Sequence[str]) -> list[str]:
     """Phrases as a list: of one text, ``&`` separates them."""
+    if not isinstance(prompts, (str, Iterable)):
+        raise TypeError(
+            f'prompts: expected phrases, as in ["nuclei"], found {type(prompts).__name__}'
+        )
     sentences = prompts.split("&") if isinstance(prompts, str) else list(prompts)
     if not sentences:
         raise ValueError('no prompt: say what to look for, as in ["nuclei"]')
@@ -26,6 +31,10 @@ def sentences_of(prompts: str | Sequence[str]) -> list[str]:
             )
         if not sentence.strip():
             raise ValueError(f"phrase {position} of {len(sentences)} is empty")
+        if "&" in sentence:
+            raise ValueError(
+                f'phrase {position}: "&" separates phrases: give each as a string of its own'
+            )
     return [sentence.strip() for sentence in sentences]
 
 
@@ -90,8 +99,8 @@ class Model:
     ) -> Segmentations:
         """One mask and one category per phrase.
 
-        :param image: a NumPy array, a PIL image, a path, bytes, a :class:`Volume`, or what
-            :meth:`encode` made of one.
+        :param image: a NumPy array, a PIL image, a path, bytes, an open file, a :class:`Volume`,
+            or what :meth:`encode` made of one.
         :param prompts: phrases, or one text in which ``&`` separates them.
         :param threshold: a pixel belongs to a mask where its probability is greater.
         :param presence_threshold: a mask is empty where the thing is there with a probability below
@@ -106,13 +115,13 @@ class Model:
         asking = _asking(threshold, presence_threshold, independent)
         sentences = sentences_of(prompts)
         if isinstance(image, Encoded):
-            return _answers(self._model.ask(image._encoded, sentences, asking), image._picture)
+            return _answers(image._picture, *self._model.ask(image._encoded, sentences, asking))
         picture = picture_of(image, window=window, index=index, plane=plane)
-        return _answers(self._model.segment(picture, sentences, asking), picture)
+        return _answers(picture, *self._model.segment(picture, sentences, asking))
 
     def segment_volume(
         self,
-        volume: Volume | str | os.PathLike[str],
+        volume: ImageLike,
         prompts: str | Sequence[str],
         *,
         threshold: float = 0.5,
@@ -125,13 +134,14 @@ class Model:
     ) -> list[VolumeSegmentation]:
         """One mask per phrase of a volume, whose slices are asked one by one.
 
+        :param volume: a :class:`Volume`, a path, the bytes of a file, an open file, or an array
+            ``[slices, rows, columns]``.
         :param smooth: mix each slice's probabilities with its neighbours'.
         :param largest: keep each target's largest connected piece only.
         """
-        if not isinstance(volume, Volume):
-            volume = Volume.open(os.fspath(volume))
+        scan = volume_of(volume)
         found = self._model.segment_volume(
-            volume,
+            scan,
             sentences_of(prompts),
             _asking(threshold, presence_threshold, independent),
             plane=plane,
@@ -146,7 +156,7 @@ class Model:
                 answer.probability,
                 answer.category,
                 answer.presence,
-                volume,
+                scan,
             )
             for answer in found
         ]
@@ -163,7 +173,7 @@ class Model:
     ) -> Segmentations:
         """Everything that a kind of picture, such as ``"CT-Abdomen"``, can hold, without a phrase."""
         picture = picture_of(image, window=window, index=index, plane=plane)
-        return _answers(self._model.recognize(picture, kind, presence_threshold), picture)
+        return _answers(picture, self._model.recognize(picture, kind, presence_threshold))
 
     @property
     def name(self) -> str:
@@ -206,6 +216,9 @@ class Model:
 def _asking(
     threshold: float, presence_threshold: float | None, independent: bool
 ) -> dict[str, Any]:
+    for name, value in [("threshold", threshold), ("presence_threshold", presence_threshold)]:
+        if not isinstance(value, Real) and not (value is None and name != "threshold"):
+            raise TypeError(f"{name}: expected a number, found {type(value).__name__}")
     return {
         "threshold": threshold,
         "presence_threshold": presence_threshold,
@@ -231,6 +244,8 @@ def load(
     :param precision: ``"f32"`` (as the reference), ``"bf16"`` or ``"int8"``.
     :param threads: threads of the model's own; all cores, shared by all models, by default.
     """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads: expected 1 or more, found {threads}")
     return Model(
         os.fspath(source),
         {

@@ -22,8 +22,15 @@ class PilImage(Protocol):
     def convert(self, mode: str) -> PilImage: ...
 
 
-ImageLike = Union[npt.NDArray[Any], PilImage, "os.PathLike[str]", str, bytes, Volume]
-"""A NumPy array, a PIL image, a path, the bytes of a file, or a volume of one slice.
+@runtime_checkable
+class Readable(Protocol):
+    """What is asked of a file that is open for bytes, or of an ``io.BytesIO``."""
+
+    def read(self) -> bytes: ...
+
+
+ImageLike = Union[npt.NDArray[Any], PilImage, "os.PathLike[str]", str, bytes, Readable, Volume]
+"""A NumPy array, a PIL image, a path, the bytes of a file, an open file, or a volume of one slice.
 
 Arrays are ``[height, width]``, ``[height, width, 3]`` or ``[height, width, 4]`` of uint8, where
 alpha is dropped; or ``[height, width]`` of measured values of any other number type, which become
@@ -41,25 +48,54 @@ def picture_of(
 
     Of a volume, ``index`` says which slice of ``plane``.
     """
-    if isinstance(image, Picture):
-        return image
-    if isinstance(image, np.ndarray):
-        return _from_array(image, window)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return _from_volume(Volume.decode(bytes(image)), window, index, plane)
     if isinstance(image, (str, os.PathLike)):
         return _from_volume(Volume.open(os.fspath(image)), window, index, plane)
     if isinstance(image, Volume):
         return _from_volume(image, window, index, plane)
+    if isinstance(image, Readable):
+        return picture_of(_read(image), window=window, index=index, plane=plane)
+    if index is not None or plane is not None:
+        raise ValueError("index and plane choose a slice of a volume: this is a picture")
+    if isinstance(image, Picture):
+        return image
     if isinstance(image, PilImage):
         is_measured = image.mode in _MEASURED_MODES
         return _from_array(np.asarray(image if is_measured else image.convert("RGB")), window)
     if hasattr(image, "__array__"):
         return _from_array(np.asarray(image), window)
     raise TypeError(
-        "expected a NumPy array, a PIL image, a path, bytes or a Volume, "
+        "expected a NumPy array, a PIL image, a path, bytes, an open file or a Volume, "
         f"found {type(image).__name__}"
     )
+
+
+def volume_of(scan: ImageLike) -> Volume:
+    """A scan, whatever it is held in; an array is ``[slices, rows, columns]`` of measured values."""
+    if isinstance(scan, Volume):
+        return scan
+    if isinstance(scan, (str, os.PathLike)):
+        return Volume.open(os.fspath(scan))
+    if isinstance(scan, (bytes, bytearray, memoryview)):
+        return Volume.decode(bytes(scan))
+    if isinstance(scan, Readable):
+        return Volume.decode(_read(scan))
+    if hasattr(scan, "__array__"):
+        return Volume.from_array(np.asarray(scan))
+    raise TypeError(
+        f"expected a Volume, a path, bytes, an open file or an array, found {type(scan).__name__}"
+    )
+
+
+def _read(file: Readable) -> bytes:
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise TypeError(
+            f'expected a file that is open for bytes, as by open(path, "rb"), '
+            f"found one that gives {type(content).__name__}"
+        )
+    return content
 
 
 def _from_volume(volume: Volume, window: str, index: int | None, plane: str | None) -> Picture:
@@ -69,6 +105,8 @@ def _from_volume(volume: Volume, window: str, index: int | None, plane: str | No
             f"this is a volume of {slices} slices: ask model.segment_volume, "
             "or say which slice with index="
         )
+    if index is not None and not 0 <= index < slices:
+        raise ValueError(f"index: expected 0 to {slices - 1}, found {index}")
     return volume.picture(index or 0, plane, window)
 
 
@@ -85,8 +123,21 @@ def _from_array(array: npt.NDArray[Any], window: str) -> Picture:
         return Volume.from_array(values[np.newaxis]).picture(0, "stored", window)
     raise ValueError(
         "expected [height, width] numbers or [height, width, 3 or 4] of uint8, "
-        f"found shape {list(array.shape)} of {array.dtype}"
+        f"found shape {list(array.shape)} of {array.dtype}{_advice(array)}"
     )
+
+
+def _advice(array: npt.NDArray[Any]) -> str:
+    """How an array that was refused becomes one that is taken."""
+    if array.ndim == 3 and array.shape[2] in (3, 4):
+        return "; of colours from 0 to 1, give (array * 255).astype(np.uint8)"
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return "; channels come last: give array.transpose(1, 2, 0)"
+    if array.ndim == 3:
+        return "; slices of a scan are medparse.Volume.from_array(array), for model.segment_volume"
+    if array.ndim == 4:
+        return "; give pictures one by one"
+    return ""
 
 
 def contiguous_mask(mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -99,7 +150,7 @@ def contiguous_mask(mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 class Prepared:
     """The square picture that clients of an endpoint send."""
 
-    image: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8] = field(repr=False)
     """``[side, side, 3]``."""
     box: tuple[float, float, float, float]
     """Where the picture lies on the square: x, y, width and height in its pixels."""
@@ -108,7 +159,12 @@ class Prepared:
 
     def undo(self, mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """A mask of the square, cut and resized back to the picture's own pixels."""
-        return self._placement.undo(contiguous_mask(mask))
+        array = contiguous_mask(mask)
+        if array.shape != self.image.shape[:2]:
+            raise ValueError(
+                f"expected a mask of shape {self.image.shape[:2]}, found {array.shape}"
+            )
+        return self._placement.undo(array)
 
     def png(self) -> bytes:
         """The bytes of a PNG file."""

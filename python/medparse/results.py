@@ -66,6 +66,8 @@ class Segmentation:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the mask as a PNG: 255 inside, 0 outside."""
+        if not os.fspath(path).lower().endswith(".png"):
+            raise ValueError(f"{os.fspath(path)}: expected a name that ends in .png")
         _replace(path, _medparse.encode_mask(contiguous_mask(self.mask)))
 
     def overlay(self) -> npt.NDArray[np.uint8]:
@@ -91,12 +93,15 @@ class Segmentation:
         )
 
     def _repr_png_(self) -> bytes:
-        return Segmentations([self])._repr_png_()
+        return Segmentations([self])._drawn(legend=True).encode_png()
 
 
 class Segmentations(list[Segmentation]):
     """The answers about one picture, in the order of the phrases; ``answers["liver"]`` is the one to
     that phrase."""
+
+    seconds: float | None = None
+    """What the model took for them; none from endpoints."""
 
     @overload
     def __getitem__(self, at: SupportsIndex | str) -> Segmentation: ...
@@ -107,7 +112,8 @@ class Segmentations(list[Segmentation]):
             for answer in self:
                 if answer.prompt == at:
                     return answer
-            raise KeyError(at)
+            asked = ", ".join(repr(answer.prompt) for answer in self)
+            raise KeyError(f"nobody asked for {at!r}; the phrases were {asked}")
         if isinstance(at, slice):
             return Segmentations(super().__getitem__(at))
         return super().__getitem__(at)
@@ -143,8 +149,8 @@ class Segmentations(list[Segmentation]):
         axes.set_axis_off()
         return axes
 
-    def _repr_png_(self) -> bytes:
-        return self._drawn(legend=True).encode_png()
+    def _repr_png_(self) -> bytes | None:
+        return self._drawn(legend=True).encode_png() if self else None
 
 
 def _note(answer: Segmentation) -> str:
@@ -206,9 +212,11 @@ class VolumeSegmentation:
         return _medparse.overlay(picture, [layer], True).encode_png()
 
 
-def _answers(found: Iterable[_medparse.Answer], picture: Picture | None) -> Segmentations:
+def _answers(
+    picture: Picture, found: Iterable[_medparse.Answer], seconds: float | None = None
+) -> Segmentations:
     """The extension's answers as the package's."""
-    return Segmentations(
+    answers = Segmentations(
         Segmentation(
             prompt=answer.prompt,
             mask=answer.mask,
@@ -222,6 +230,8 @@ def _answers(found: Iterable[_medparse.Answer], picture: Picture | None) -> Segm
         )
         for answer in found
     )
+    answers.seconds = seconds
+    return answers
 
 
 def _replace(path: str | os.PathLike[str], content: bytes) -> None:
@@ -229,9 +239,10 @@ def _replace(path: str | os.PathLike[str], content: bytes) -> None:
     import tempfile
 
     path = os.fspath(path)
-    with tempfile.NamedTemporaryFile(
-        dir=os.path.dirname(path) or ".", prefix=".medparse-", delete=False
-    ) as file:
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".medparse-", delete=False) as file:
         try:
             file.write(content)
             file.close()

@@ -14,9 +14,11 @@ from ._medparse import Volume
 from .pictures import contiguous_mask
 from .results import Segmentation, VolumeSegmentation, _replace
 
-Findings = Sequence["VolumeSegmentation | Segmentation"] | Mapping[str, npt.ArrayLike]
-"""Answers, or masks by name: ``[slices, rows, columns]``, or ``[rows, columns]`` of one slice."""
+Found = VolumeSegmentation | Segmentation
+"""An answer."""
 
+Findings = Found | Sequence[Found] | Mapping[str, npt.ArrayLike]
+"""Answers, or masks by name: ``[slices, rows, columns]``, or ``[rows, columns]`` of one slice."""
 
 _Finding = tuple[str, "str | None", "npt.NDArray[np.bool_]", "npt.NDArray[np.uint8] | None"]
 
@@ -93,7 +95,14 @@ def _format_of(path: str) -> str:
 def _listed(findings: Findings) -> list[tuple[str, str | None, Any, Any]]:
     if isinstance(findings, Mapping):
         return [(name, None, mask, None) for name, mask in findings.items()]
-    return [(found.prompt, found.category, found.mask, found.probability) for found in findings]
+    answers = [findings] if isinstance(findings, Found) else list(findings)
+    for answer in answers:
+        if not isinstance(answer, Found):
+            raise TypeError(
+                'findings: expected answers, or masks by name as in {"liver": mask}, '
+                f"found {type(findings).__name__}"
+            )
+    return [(found.prompt, found.category, found.mask, found.probability) for found in answers]
 
 
 def _finding(

@@ -5,8 +5,9 @@ use std::fmt::Display;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::{PyErr, create_exception};
 
+// Named as users import it, so that another process finds it too.
 create_exception!(
-    _medparse,
+    medparse,
     MedparseError,
     PyException,
     "What medparse could not do; the message is a whole sentence."

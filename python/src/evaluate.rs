@@ -62,7 +62,7 @@ pub fn evaluate(
         presence_threshold: measuring.presence_threshold,
         ..EvaluateOptions::default()
     };
-    let found = model.compute(py, || {
+    let found = model.compute(py, |_| {
         let baseline = match choice {
             Choice::Validation | Choice::Test => {
                 Baseline::of(&dataset, &parts.training).map_err(|error| error.to_string())?
@@ -76,6 +76,6 @@ pub fn evaluate(
             baseline: &baseline,
         };
         measure(&subject, &options, &mut |_, _| ()).map_err(|error| error.to_string())
-    });
+    })?;
     serde_json::to_string(&found.map_err(refused)?.report).map_err(refused)
 }

@@ -8,6 +8,7 @@ mod answer;
 mod error;
 mod evaluate;
 mod findings;
+mod interrupt;
 mod model;
 mod picture;
 mod prepare;

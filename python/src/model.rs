@@ -1,6 +1,8 @@
 //! Models: loaded, asked.
 
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Instant;
 
 use medparse::modalities::Kind;
 use medparse::parts::Work;
@@ -8,13 +10,15 @@ use medparse::preprocess::Fit;
 use medparse::recognition::{RecognitionOptions, recognise};
 use medparse::volume::{Keep, Smoothing, VolumeOptions, segment_volume};
 use medparse::{
-    EncodedPicture, Interaction, LoadOptions, ModelSource, Precision, Prompt, SegmentOptions,
+    EncodedPicture, Interaction, LoadOptions, ModelSource, Precision, Prompt, SegmentError,
+    SegmentOptions, Segmentation,
 };
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::answer::{Answer, VolumeAnswer};
 use crate::error::{refused, unusable};
+use crate::interrupt::{EVERY, Interrupt};
 use crate::picture::Picture;
 use crate::volume::{Volume, tone_of, view_of};
 
@@ -79,12 +83,48 @@ fn fit_of(name: &str) -> PyResult<Fit> {
 }
 
 impl Model {
-    /// Computes on the model's own threads, where it has such, while other Python threads run.
-    pub fn compute<T: Send>(&self, py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
-        py.detach(|| match &self.threads {
-            Some(threads) => threads.install(work),
-            None => work(),
-        })
+    /// Computes on the model's own threads, where it has such, while other Python threads run. The work is told how to
+    /// find out that it should stop; if it should, the result is the exception that says why.
+    pub fn compute<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> T + Send,
+    ) -> PyResult<T> {
+        let interrupt = Interrupt::new();
+        let made = py.detach(|| match &self.threads {
+            None => Some(work(&|| interrupt.look())),
+            // Signals are heard on the calling thread only, which waits.
+            Some(threads) => threads.in_place_scope(|scope| {
+                let (done, made) = mpsc::channel();
+                let interrupt = &interrupt;
+                scope.spawn(move |_| {
+                    let _ = done.send(work(&|| interrupt.is_raised()));
+                });
+                loop {
+                    match made.recv_timeout(EVERY) {
+                        Ok(made) => break Some(made),
+                        Err(mpsc::RecvTimeoutError::Disconnected) => break None,
+                        Err(mpsc::RecvTimeoutError::Timeout) => interrupt.look(),
+                    };
+                }
+            }),
+        });
+        interrupt.into_result()?;
+        made.ok_or_else(|| refused("the computation ended without a result"))
+    }
+
+    /// Answers for Python, and the seconds that the library took for them.
+    fn timed(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> Result<Vec<Segmentation>, SegmentError> + Send,
+    ) -> PyResult<(Vec<Answer>, f64)> {
+        let (answers, took) = self.compute(py, |stop| {
+            let began = Instant::now();
+            (work(stop), began.elapsed())
+        })?;
+        let answers = answers.map_err(refused)?.into_iter().map(|answer| Answer::new(py, answer));
+        Ok((answers.collect::<PyResult<_>>()?, took.as_secs_f64()))
     }
 }
 
@@ -130,33 +170,37 @@ impl Model {
 
     /// Encodes a picture for any number of questions.
     fn encode(&self, py: Python<'_>, picture: &Picture) -> PyResult<Encoded> {
-        self.compute(py, || self.model.encode(&picture.0)).map(Encoded).map_err(refused)
+        let fit = self.model.fit();
+        self.compute(py, |stop| self.model.encode_until(&picture.0, fit, stop))?
+            .map(Encoded)
+            .map_err(refused)
     }
 
-    /// Asks about a picture.
+    /// Asks about a picture: the answers, and the seconds that they took.
     fn segment(
         &self,
         py: Python<'_>,
         picture: &Picture,
         prompts: Vec<String>,
         asking: Asking,
-    ) -> PyResult<Vec<Answer>> {
+    ) -> PyResult<(Vec<Answer>, f64)> {
         let (prompts, options) = (prompts_of(&prompts)?, asking.options()?);
-        let answers = self.compute(py, || self.model.segment_with(&picture.0, &prompts, &options));
-        answers.map_err(refused)?.into_iter().map(|answer| Answer::new(py, answer)).collect()
+        self.timed(py, |stop| {
+            let encoded = self.model.encode_until(&picture.0, self.model.fit(), stop)?;
+            self.model.ask(&encoded, &prompts, &options)
+        })
     }
 
-    /// Asks about an encoded picture.
+    /// Asks about an encoded picture: the answers, and the seconds that they took.
     fn ask(
         &self,
         py: Python<'_>,
         encoded: &Encoded,
         prompts: Vec<String>,
         asking: Asking,
-    ) -> PyResult<Vec<Answer>> {
+    ) -> PyResult<(Vec<Answer>, f64)> {
         let (prompts, options) = (prompts_of(&prompts)?, asking.options()?);
-        let answers = self.compute(py, || self.model.ask(&encoded.0, &prompts, &options));
-        answers.map_err(refused)?.into_iter().map(|answer| Answer::new(py, answer)).collect()
+        self.timed(py, |_| self.model.ask(&encoded.0, &prompts, &options))
     }
 
     /// Asks every slice of a volume.
@@ -181,9 +225,9 @@ impl Model {
             keep: if largest { Keep::Largest } else { Keep::All },
             ..VolumeOptions::of(view_of(&volume.0, plane)?)
         };
-        let found = self.compute(py, || {
+        let found = self.compute(py, |_| {
             segment_volume(&self.model, &volume.0, &prompts, &options, &mut Work::new(&mut |_| ()))
-        });
+        })?;
         let dimensions = volume.0.dimensions();
         let found = found.map_err(refused)?.into_iter();
         found.map(|found| VolumeAnswer::new(py, dimensions, found)).collect()
@@ -210,8 +254,8 @@ impl Model {
             least_presence: presence_threshold,
             ..RecognitionOptions::default()
         };
-        let found = self.compute(py, || recognise(&self.model, &picture.0, &known, &options));
-        let answers = found.map_err(refused)?.into_iter().map(|found| medparse::Segmentation {
+        let found = self.compute(py, |_| recognise(&self.model, &picture.0, &known, &options))?;
+        let answers = found.map_err(refused)?.into_iter().map(|found| Segmentation {
             area: found.own.area(),
             bounding_box: found.own.bounding_box(),
             mask: found.own,

@@ -46,7 +46,7 @@ impl Picture {
     }
 
     /// The bytes of a PNG file.
-    fn encode_png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    pub fn encode_png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let bytes = py.detach(|| self.0.encode_png()).map_err(refused)?;
         Ok(PyBytes::new(py, &bytes))
     }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use medparse_imaging::{Format, Grid, Limits, OpenOptions, Plane, Samples, Tone, View};
-use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray2, PyReadonlyArray3};
+use numpy::ndarray::Ix3;
+use numpy::{AllowTypeChange, IntoPyArray, PyArray2, PyArrayLikeDyn, PyArrayMethods};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::error::{of_file, refused, unusable};
 use crate::picture::Picture;
@@ -63,26 +65,31 @@ impl Volume {
         Ok(Self(volume.map_err(refused)?.into()))
     }
 
-    /// A volume of measured values, `[slices, rows, columns]` in C order; `affine` is 3 × 4 or 4 × 4,
-    /// from `[column, row, slice]` to RAS+ mm.
+    /// A volume of measured values of any number type, `[slices, rows, columns]`; `affine` is 3 × 4 or
+    /// 4 × 4, from `[column, row, slice]` to RAS+ mm.
     #[staticmethod]
     #[pyo3(signature = (values, affine=None))]
     fn from_array(
-        values: PyReadonlyArray3<'_, f32>,
-        affine: Option<PyReadonlyArray2<'_, f64>>,
+        values: PyArrayLikeDyn<'_, f32, AllowTypeChange>,
+        affine: Option<PyArrayLikeDyn<'_, f64, AllowTypeChange>>,
     ) -> PyResult<Self> {
-        let [slices, rows, columns] = values.as_array().dim().into();
-        let values = values.as_slice().map_err(unusable)?.to_vec();
+        let values = values.as_array();
+        let values = values.view().into_dimensionality::<Ix3>().map_err(|_| {
+            let shape = values.shape();
+            unusable(format!("expected [slices, rows, columns], found shape {shape:?}"))
+        })?;
+        let [slices, rows, columns] = values.dim().into();
+        let values = values.iter().copied().collect();
         let volume = medparse_imaging::Volume::from_gray([columns, rows, slices], values);
         let mut volume = volume.map_err(unusable)?;
         if let Some(affine) = affine {
             let affine = affine.as_array();
-            if affine.ncols() != 4 || !(3..=4).contains(&affine.nrows()) {
-                let shape = affine.shape();
+            let shape = affine.shape();
+            if !matches!(shape, [3 | 4, 4]) {
                 return Err(unusable(format!("expected a 4 × 4 affine, found shape {shape:?}")));
             }
             let rows: [[f64; 4]; 3] =
-                std::array::from_fn(|row| std::array::from_fn(|column| affine[[row, column]]));
+                std::array::from_fn(|row| std::array::from_fn(|column| affine[&[row, column][..]]));
             let grid = Grid::from_affine(&turned(rows)).ok_or_else(|| {
                 unusable("the affine is no grid: an axis has no length, or they lie in one plane")
             })?;
@@ -104,6 +111,37 @@ impl Volume {
                 array.into_any().unbind()
             }
         })
+    }
+
+    /// As [`Self::numpy`]: what `numpy.asarray` asks for.
+    #[pyo3(signature = (dtype=None, copy=None))]
+    fn __array__<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: Option<Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if copy == Some(false) {
+            return Err(unusable("the values of a volume cannot be had without a copy"));
+        }
+        let array = self.numpy(py)?.into_bound(py);
+        match dtype {
+            Some(dtype) => array.call_method1("astype", (dtype,)),
+            None => Ok(array),
+        }
+    }
+
+    /// Format, size and modality: nothing of the patient's.
+    fn __repr__(&self) -> String {
+        let [columns, rows, slices] = self.0.dimensions();
+        let modality = self.0.modality().map(|code| format!(", {code}")).unwrap_or_default();
+        format!("Volume({}, {slices} × {rows} × {columns}{modality})", self.format())
+    }
+
+    /// The slice in the middle, as notebooks show it.
+    fn _repr_png_<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let (slices, _, _) = self.plane_shape(None)?;
+        self.picture(py, slices / 2, None, "auto")?.encode_png(py)
     }
 
     /// `(slices, rows, columns)`.

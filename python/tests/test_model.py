@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import pickle
+import signal
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -41,6 +45,7 @@ def test_whatever_holds_the_picture_the_answer_is_the_same(model, discs, tmp_pat
         path,
         str(path),
         path.read_bytes(),
+        io.BytesIO(path.read_bytes()),
         Image.open(path),
         discs[:, :, 0],
         alpha,
@@ -77,11 +82,52 @@ def test_asking_alone_is_another_question(model, discs):
         (np.zeros((4, 4), np.uint8), [], ValueError, "no prompt"),
         (np.zeros((4, 4), np.uint8), "a & & b", ValueError, "phrase 2 of 3 is empty"),
         (np.zeros((4, 4), np.uint8), [7], TypeError, "phrase 1"),
+        (np.zeros((4, 4), np.uint8), None, TypeError, "prompts: expected phrases"),
+        (np.zeros((4, 4), np.uint8), ["a & b"], ValueError, "phrase 1: .* separates phrases"),
+        (np.zeros((4, 4, 3)), "liver", ValueError, r"\(array \* 255\)"),
+        (np.zeros((3, 8, 9), np.uint8), "liver", ValueError, "channels come last"),
+        (np.zeros((9, 8, 7)), "liver", ValueError, "Volume.from_array"),
+        (io.StringIO("text"), "liver", TypeError, "open for bytes"),
     ],
 )
 def test_what_cannot_be_asked_is_named(model, image, prompts, error, sentence):
     with pytest.raises(error, match=f"(?i){sentence}"):
         model.segment(image, prompts)
+
+
+def test_settings_that_cannot_be_meant_are_named(model, discs):
+    with pytest.raises(TypeError, match="threshold: expected a number, found str"):
+        model.segment(discs, "liver", threshold="half")
+    with pytest.raises(ValueError, match="threshold: expected a probability"):
+        model.segment(discs, "liver", threshold=2)
+    with pytest.raises(ValueError, match="index and plane choose a slice of a volume"):
+        model.segment(discs, "liver", index=1)
+    with pytest.raises(ValueError, match="threads: expected 1 or more, found -1"):
+        medparse.load(threads=-1)
+
+
+def test_errors_travel_to_other_processes(model):
+    with pytest.raises(medparse.MedparseError) as caught:
+        model.segment(b"rubbish", "liver")
+    travelled = pickle.loads(pickle.dumps(caught.value))
+    assert type(travelled) is medparse.MedparseError and str(travelled) == str(caught.value)
+
+
+@pytest.mark.parametrize("threads", [None, 2])
+def test_a_signal_ends_an_encoding(threads):
+    # Large enough to take longer than the pauses between two looks at signals.
+    model = medparse.load(TINY, image_size=1536, threads=threads)
+    pixels = np.random.default_rng(3).integers(0, 256, (1536, 1536), dtype=np.uint8)
+    picture = medparse.Volume.from_array(pixels[np.newaxis]).picture()
+    ended = model.segment(picture, "liver").seconds
+    assert ended is not None
+    alarm = threading.Timer(ended / 8, os.kill, [os.getpid(), signal.SIGINT])
+    alarm.start()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(50):
+            model.segment(picture, "liver")
+    alarm.join()
+    assert model.segment(picture, "liver")[0].mask.shape == (1536, 1536)
 
 
 def test_models_that_cannot_be_loaded_are_named(tmp_path):
@@ -145,6 +191,10 @@ def test_pictures_of_answers(model, discs, tmp_path):
     assert answers._repr_png_().startswith(b"\x89PNG")
     assert answers.overlay().shape[2] == 3
     answers[0].save(tmp_path / "mask.png")
+    with pytest.raises(ValueError, match="ends in .png"):
+        answers[0].save(tmp_path / "mask.jpg")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        answers[0].save(tmp_path / "absent" / "mask.png")
     saved = np.asarray(Image.open(tmp_path / "mask.png"))
     assert np.array_equal(saved > 0, answers[0].mask) and set(np.unique(saved)) <= {0, 255}
     assert answers[0].dice(answers[0].mask) == 1.0
@@ -163,6 +213,8 @@ def test_preparing_is_undone(discs):
     back = prepared.undo(mask)
     assert back.shape == (60, 80)
     assert np.mean(back == (discs[:, :, 0] > 115)) > 0.97
+    with pytest.raises(ValueError, match="expected a mask of shape"):
+        prepared.undo(mask[:, :, np.newaxis])
 
 
 def test_evaluation_measures_each_target(model, discs, tmp_path):

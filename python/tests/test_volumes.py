@@ -32,6 +32,23 @@ def test_volumes_are_read_as_nibabel_reads_them(scan):
         medparse.read_dicom(scan)
 
 
+def test_arrays_are_volumes(model):
+    values = np.random.default_rng(5).normal(size=(3, 20, 30))
+    volume = medparse.Volume.from_array(values, AFFINE)
+    assert np.allclose(volume.affine, AFFINE) and repr(volume) == "Volume(memory, 3 × 20 × 30)"
+    assert np.array_equal(np.asarray(volume), values.astype(np.float32))
+    assert np.asarray(volume, dtype=float).dtype == float
+    assert volume._repr_png_().startswith(b"\x89PNG")
+    (one,), (other,) = (model.segment_volume(scan, "liver") for scan in [values, volume])
+    assert np.array_equal(one.mask, other.mask)
+    with pytest.raises(
+        ValueError, match=r"expected \[slices, rows, columns\], found shape \[20, 30\]"
+    ):
+        medparse.Volume.from_array(values[0])
+    with pytest.raises(ValueError, match=r"expected a 4 × 4 affine, found shape \[3, 3\]"):
+        medparse.Volume.from_array(values, np.eye(3))
+
+
 def test_findings_lie_where_the_scan_lies(model, scan, tmp_path):
     volume = medparse.read(scan)
     (found,) = model.segment_volume(volume, ["liver"])
@@ -55,6 +72,8 @@ def test_masks_by_name_are_written_in_many_formats(scan, tmp_path):
     assert np.array_equal(read.numpy() > 0, mask)
     with pytest.raises(ValueError, match="expected a mask of shape"):
         medparse.write(tmp_path / "n.seg.nrrd", volume, {"box": mask[:, :3]})
+    with pytest.raises(TypeError, match="expected answers, or masks by name"):
+        medparse.write(tmp_path / "n.seg.nrrd", volume, mask)
     with pytest.raises(ValueError, match="expected a name that ends in"):
         medparse.write(tmp_path / "n.xyz", volume, {"box": mask})
     with pytest.raises(medparse.MedparseError, match="(?i)dicom"):

@@ -16,6 +16,7 @@ from PIL import Image
 import medparse
 
 from ..conftest import TINY
+from .boot import boot
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'ray[data,serve]'")
 pytest.importorskip("pyarrow")
@@ -41,7 +42,7 @@ class Watched(Segmenter):
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="error")
+    boot(3)
     yield
     ray.shutdown()
 

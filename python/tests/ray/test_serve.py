@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -12,6 +15,7 @@ import pytest
 import medparse
 
 from ..conftest import PROJECT, TINY
+from .boot import boot
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'ray[data,serve]'")
 serve = pytest.importorskip("ray.serve")
@@ -24,17 +28,37 @@ def serving():
     """The example with one replica of the small network, a queue of one."""
     spec = importlib.util.spec_from_file_location("serving", PROJECT / "deploy/ray/serving.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules["serving"] = module
     spec.loader.exec_module(module)
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error")
-    ray.cloudpickle.register_pickle_by_value(module)
-    replica = module.Replica.options(
-        max_queued_requests=1, max_ongoing_requests=1, autoscaling_config=None, num_replicas=1
-    )
-    serve.start(http_options={"host": "127.0.0.1", "port": 8123})
+    boot(8)
+    try:
+        # The replicas' processes have no such module to import.
+        ray.cloudpickle.register_pickle_by_value(module)
+        serve.start(http_options={"host": "127.0.0.1", "port": 8123})
+        run(module, autoscaling_config=None, num_replicas=1)
+        yield module
+        serve.shutdown()
+    finally:
+        ray.shutdown()
+
+
+def run(module, **options):
+    replica = module.Replica.options(max_queued_requests=1, max_ongoing_requests=1, **options)
     serve.run(module.Door.bind(replica.bind(model=str(TINY), threads=1)))
-    yield module
-    serve.shutdown()
-    ray.shutdown()
+
+
+def replicas():
+    """How many replicas answer now."""
+    (application,) = serve.status().applications.values()
+    return application.deployments["Replica"].replica_states.get("RUNNING", 0)
+
+
+def until(wanted, seconds):
+    """Waits for so many replicas."""
+    deadline = time.monotonic() + seconds
+    while replicas() != wanted and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return replicas() == wanted
 
 
 def test_the_client_gets_the_masks_of_the_library(serving, discs):
@@ -73,3 +97,28 @@ def test_a_crowd_is_told_to_come_again_and_all_are_answered(serving, discs):
     with medparse.Endpoint(URL, retries=30) as patient:
         answers = patient.segment_many([(discs, "liver")] * 12, at_once=6)
     assert len(answers) == 12
+
+
+def test_replicas_come_with_the_crowd_and_go_after_it(serving, discs):
+    # The example's own numbers, with delays for a test's patience.
+    shape = {**serving.SCALING, "max_replicas": 2, "upscale_delay_s": 0.5, "downscale_delay_s": 1}
+    run(serving, autoscaling_config={**shape, "metrics_interval_s": 0.5, "look_back_period_s": 1})
+    assert until(1, 120)
+    over = threading.Event()
+
+    def ask() -> None:
+        with medparse.Endpoint(URL, retries=30, longest_wait=0.05) as endpoint:
+            while not over.is_set():
+                try:
+                    endpoint.segment(discs, "liver")
+                except medparse.EndpointError as error:
+                    assert error.status == 429
+
+    with ThreadPoolExecutor(4) as threads:
+        asking = [threads.submit(ask) for _ in range(4)]
+        came = until(2, 120)
+        over.set()
+        for asked in asking:
+            asked.result()
+    assert came, "a second replica came"
+    assert until(1, 180), "and went"
