@@ -58,12 +58,17 @@ impl Kind {
     }
 
     fn is_called(&self, name: &str) -> bool {
-        let plain = |name: &str| {
-            let letters = name.chars().filter(|c| c.is_alphanumeric());
-            letters.flat_map(char::to_lowercase).collect::<String>()
-        };
-        plain(&self.name) == plain(name)
+        same_name(&self.name, name)
     }
+}
+
+/// Whether two names have the same letters and digits, large or small, whatever stands between them.
+pub(crate) fn same_name(one: &str, other: &str) -> bool {
+    let plain = |name: &str| {
+        let letters = name.chars().filter(|c| c.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect::<String>()
+    };
+    plain(one) == plain(other)
 }
 
 /// A window on a CT's Hounsfield units.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use medparse::prepare::{PrepareOptions, Prepared, WayBack, prepare};
-use medparse_imaging::{Limits, Mask, OpenOptions, View, open, write_atomic};
+use medparse_imaging::{Limits, Mask, OpenOptions, open, write_atomic};
 
 use super::segment::scan::{ScanOptions, Turn};
 use crate::model_options::FitArgument;
@@ -58,6 +58,12 @@ struct Mapping {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let there = arguments.output.canonicalize();
+    anyhow::ensure!(
+        there.is_err() || there.ok() != arguments.image.canonicalize().ok(),
+        "--output: {} is the input; give another name",
+        arguments.output.display()
+    );
     match &arguments.undo {
         Some(mapping) => undo(arguments, mapping)?,
         None => square(arguments)?,
@@ -108,12 +114,8 @@ fn undo(arguments: &Arguments, mapping: &Path) -> Result<()> {
     let at_image = || arguments.image.display().to_string();
     let mask = Mask::decode(&bytes, &Limits::default()).with_context(at_image)?;
     let mask = way_back.undo(&mask).with_context(at_image)?;
-    // The turned picture's sides are the slice's own, exchanged where it lies on its side.
+    let mask = turn.back(&mask)?;
+    mask.save_png(&arguments.output)?;
     let (width, height) = mask.dimensions();
-    let own = if turn.exchanges_sides() { [height, width] } else { [width, height] };
-    let view = turn.of(View::stored([own[0] as usize, own[1] as usize, 1]));
-    let mut pixels = vec![0; mask.pixels().len()];
-    view.put_plane(mask.pixels(), 0, &mut pixels);
-    Mask::from_pixels(own[0], own[1], pixels)?.save_png(&arguments.output)?;
-    say(&format!("{}  {} × {}", arguments.output.display(), own[0], own[1]))
+    say(&format!("{}  {width} × {height}", arguments.output.display()))
 }

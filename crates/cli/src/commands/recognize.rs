@@ -50,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "JSON")]
     distributions: Option<PathBuf>,
     /// Drop masks whose p-value is below this; needs --distributions.
-    #[arg(long, default_value_t = 0.05, value_parser = probability, value_name = "P")]
+    #[arg(long, default_value_t = 0.05, value_parser = probability, value_name = "P", requires = "distributions")]
     p_value: f32,
     /// Drop objects that are there with a probability below this; only for models that estimate it.
     #[arg(long, value_parser = probability, value_name = "P")]
@@ -160,6 +160,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             names.join(", ")
         )
     })?;
+    if let Some(known) = &options.distributions
+        && !kind.targets.iter().any(|target| known.get(&kind.name, target).is_some())
+    {
+        let names: Vec<&str> = known.targets().map(|(modality, _)| modality).collect();
+        complain(&format!(
+            "warning: --distributions holds nothing of {}'s targets, so there are no p-values; it is about {}",
+            kind.name,
+            names.join(", ")
+        ));
+    }
     let prompts: Vec<Prompt> =
         kind.targets.iter().map(|target| Prompt::new(target)).collect::<Result<_, _>>()?;
     let outputs = Outputs::prepare(&arguments.output, &inputs, &prompts)?;
@@ -172,7 +182,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         ));
     }
     let lines = Pictures::new(inputs.len());
-    let run = Run { arguments, model: &model, kind: &kind, options: &options, outputs: &outputs };
+    let run = Run {
+        arguments,
+        model: &model,
+        kind: &kind,
+        options: &options,
+        outputs: &outputs,
+        lines: &lines,
+    };
     let mut failed = 0;
     for input in &inputs {
         lines.bar.set_message(input.path.display().to_string());
@@ -199,6 +216,7 @@ struct Run<'a> {
     kind: &'a Kind,
     options: &'a RecognitionOptions,
     outputs: &'a Outputs,
+    lines: &'a Pictures,
 }
 
 impl Run<'_> {
@@ -206,10 +224,16 @@ impl Run<'_> {
         let Arguments { scan, slice, .. } = self.arguments;
         let series = scan.series.clone();
         let volume = open(&input.path, &OpenOptions { series, ..OpenOptions::default() })?;
+        for warning in volume.warnings() {
+            let line = format!("warning: {}: {warning}", input.path.display());
+            self.lines.suspend(|| complain(&line));
+        }
         let view = scan.view(&volume);
         let slice = slice.unwrap_or(view.dimensions()[2] / 2);
         let picture = volume.picture(&view, slice, &scan.window)?;
         let found = recognise(self.model, &picture, self.kind, self.options)?;
+        // As it was before `--flip` and `--rotate`, which are undone in everything that is written.
+        let picture = volume.picture(&scan.upright(&volume), slice, &scan.window)?;
 
         let pixel = picture.geometry().map(|geometry| geometry.spacing[0] * geometry.spacing[1]);
         let mut objects = Vec::new();
@@ -258,26 +282,27 @@ impl Run<'_> {
     ) -> Result<(ObjectReport, Mask)> {
         let target = &object.answer.prompt;
         let index = self.kind.targets.iter().position(|known| known == target).unwrap_or(0);
-        let area = object.own.area();
+        let own = self.arguments.scan.turn().back(&object.own)?;
+        let area = own.area();
         let mut report = ObjectReport {
             target: target.clone(),
             category: object.answer.category.to_string(),
             area_px: area,
             area_mm2: pixel.map(|pixel| pixel * area as f64),
-            bounding_box: object.own.bounding_box().map(BoxReport::from),
+            bounding_box: own.bounding_box().map(BoxReport::from),
             mean_probability: object.answer.mean_probability,
             p_value: object.plausibility,
             presence: object.answer.presence,
-            mask: self.outputs.write_mask(input, index, &object.own)?,
+            mask: self.outputs.write_mask(input, index, &own)?,
             instances: None,
             labels: None,
         };
         if !self.arguments.instances {
-            return Ok((report, object.own.clone()));
+            return Ok((report, own));
         }
         let least_distance = self.arguments.least_distance;
-        let (counted, labels) = instances(&object.own, Separation::Watershed { least_distance });
-        let (width, height) = object.own.dimensions();
+        let (counted, labels) = instances(&own, Separation::Watershed { least_distance });
+        let (width, height) = own.dimensions();
         let png = label_png(width, height, &labels)?;
         report.labels = Some(self.outputs.write_labels(input, index, &png)?);
         report.instances = Some(counted.into_iter().map(InstanceReport::from).collect());

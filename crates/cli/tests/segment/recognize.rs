@@ -69,6 +69,13 @@ fn distributions_give_p_values_and_kinds_are_listed() {
         let known = object["target"] == "neoplastic cells";
         assert_eq!(object["p_value"].is_number(), known, "{object}");
     }
+    let recognize = ["recognize", "cells.png", "--type", "OCT", "--distributions", "dist.json"];
+    let run = desk.run_tiny(&recognize);
+    let expected =
+        "holds nothing of OCT's targets, so there are no p-values; it is about Pathology";
+    assert!(run.status == 0 && run.stderr.contains(expected), "{}", run.stderr);
+    let run = desk.run_tiny(&["recognize", "cells.png", "--type", "OCT", "--p-value", "0.1"]);
+    assert!(run.status == 2 && run.stderr.contains("--distributions"), "{}", run.stderr);
     let run = desk.run_tiny(&["recognize", "cells.png", "--type", "CT-Abdomn"]);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("expected one of CT-Abdomen, CT-Chest"), "{}", run.stderr);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use statrs::function::beta::checked_beta_reg;
 
+use crate::modalities::same_name;
 use crate::picture::{MapView, RgbView, Size};
 
 /// Averages over a mask, each divided by 256 as in the reference, so 0 to below 1.
@@ -140,7 +141,7 @@ pub struct TargetDistributions {
 pub enum DistributionError {
     /// Not JSON of the expected form.
     #[error(
-        "expected distributions as {{modality: {{target: four lists of at least two numbers}}}}: {0}"
+        "expected distributions as {{modality: {{target: four lists of at least two numbers}}}}"
     )]
     Json(#[from] serde_json::Error),
     /// A list that holds no Beta distribution.
@@ -194,9 +195,13 @@ impl TargetDistributions {
         Ok(Self { by_modality })
     }
 
-    /// The distribution of a target in pictures of a modality, or `None` where none is known.
+    /// The distribution of a target in pictures of a modality, or `None` where none is known; names differ by more
+    /// than small and large letters.
     pub fn get(&self, modality: &str, target: &str) -> Option<&TargetDistribution> {
-        self.by_modality.get(modality)?.get(target)
+        let mut modalities = self.by_modality.iter().filter(|(name, _)| same_name(name, modality));
+        modalities.find_map(|(_, targets)| {
+            targets.iter().find(|(name, _)| same_name(name, target)).map(|(_, known)| known)
+        })
     }
 
     /// The modalities, each with its targets, in alphabetical order.
@@ -217,6 +222,7 @@ mod tests {
         let distributions = TargetDistributions::from_json(json).unwrap();
         let edema = distributions.get("OCT", "edema").unwrap();
         assert_eq!(Some(edema.shapes[0]), BetaShape::new(2.0, 3.0));
+        assert_eq!(distributions.get("oct", "Edema"), Some(edema), "however it is written");
         assert_eq!(distributions.get("OCT", "tumor"), None);
         assert_eq!(distributions.get("CT", "edema"), None);
         let names: Vec<(&str, Vec<&str>)> = distributions

@@ -1,7 +1,7 @@
 //! How scans are read: which slices, which window.
 
 use clap::{Args, ValueEnum};
-use medparse_imaging::{Plane, Tone, View, Volume};
+use medparse_imaging::{Error, Mask, Plane, Tone, View, Volume};
 
 /// What the reading of DICOM, NIfTI and NRRD depends on.
 #[derive(Args, Debug, Clone)]
@@ -43,9 +43,18 @@ impl Turn {
         view.rotated(self.rotate / 90)
     }
 
-    /// Whether a slice's width becomes its height.
-    pub fn exchanges_sides(self) -> bool {
-        self.rotate / 90 % 2 == 1
+    /// Brings a mask of the turned slice back to the slice as it was.
+    ///
+    /// # Errors
+    /// None; a mask has pixels.
+    pub fn back(self, mask: &Mask) -> Result<Mask, Error> {
+        let (width, height) = mask.dimensions();
+        let lies_on_its_side = self.rotate / 90 % 2 == 1;
+        let [width, height] = if lies_on_its_side { [height, width] } else { [width, height] };
+        let view = self.of(View::stored([width as usize, height as usize, 1]));
+        let mut pixels = vec![0; mask.pixels().len()];
+        view.put_plane(mask.pixels(), 0, &mut pixels);
+        Mask::from_pixels(width, height, pixels)
     }
 }
 
@@ -69,7 +78,12 @@ pub enum PlaneName {
 impl ScanOptions {
     /// The slices as the model is shown them.
     pub fn view(&self, volume: &Volume) -> View {
-        self.turn().of(View::new(self.plane(volume), volume.grid(), volume.dimensions()))
+        self.turn().of(self.upright(volume))
+    }
+
+    /// The same slices before they are turned.
+    pub fn upright(&self, volume: &Volume) -> View {
+        View::new(self.plane(volume), volume.grid(), volume.dimensions())
     }
 
     /// How slices are turned.
