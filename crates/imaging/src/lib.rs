@@ -70,7 +70,7 @@ pub mod tone;
 mod volume;
 pub mod write;
 
-pub use dicom::{Instance, Origin};
+pub use dicom::{Instance, Origin, series_sizes};
 pub use error::{Error, IoReason, Place};
 pub use files::{discard_unfinished, write_atomic};
 pub use format::Format;

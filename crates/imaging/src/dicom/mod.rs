@@ -21,6 +21,7 @@ mod write;
 pub(crate) use file::volume;
 pub use origin::{Instance, Origin};
 pub(crate) use segmentation::{SegmentationKind, check_segmentation, segmentation};
+pub use series::series_sizes;
 pub(crate) use series::{SeriesChoice, folder};
 pub(crate) use structure_set::{check_structure_set, structure_set};
 

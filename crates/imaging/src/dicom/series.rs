@@ -158,8 +158,15 @@ struct Member {
 /// Files in a folder and its folders; more is a mistake in the path.
 const MAX_FILES: usize = 100_000;
 
-/// Reads a folder's series.
-pub(crate) fn folder(path: &Path, choice: &SeriesChoice, limits: &Limits) -> Result<Volume, Error> {
+/// What a folder holds.
+struct Survey {
+    /// The files with pixels, by the UID of their series.
+    series: BTreeMap<String, Vec<Member>>,
+    /// What is wrong with the first file that cannot be read.
+    refusal: Option<Error>,
+}
+
+fn survey(path: &Path, limits: &Limits) -> Result<Survey, Error> {
     let mut files = Vec::new();
     list(path, &mut files)?;
     files.sort();
@@ -172,6 +179,21 @@ pub(crate) fn folder(path: &Path, choice: &SeriesChoice, limits: &Limits) -> Res
             Err(error) => refusal = refusal.or(Some(error)),
         }
     }
+    Ok(Survey { series, refusal })
+}
+
+/// How many files with pixels each DICOM series of a folder and its folders has, in the order of
+/// their numbers ([`crate::OpenOptions::series`]); files that cannot be read are not counted.
+///
+/// # Errors
+/// [`Error::Read`] where a folder cannot be listed, [`Error::OverLimit`] where it holds too many files.
+pub fn series_sizes(path: &Path, limits: &Limits) -> Result<Vec<usize>, Error> {
+    Ok(survey(path, limits)?.series.values().map(Vec::len).collect())
+}
+
+/// Reads a folder's series.
+pub(crate) fn folder(path: &Path, choice: &SeriesChoice, limits: &Limits) -> Result<Volume, Error> {
+    let Survey { series, refusal } = survey(path, limits)?;
     let members = match choice {
         SeriesChoice::Named(name) => {
             let number =

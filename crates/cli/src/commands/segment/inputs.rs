@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use medparse_imaging::Format;
+use medparse_imaging::{Format, Limits, series_sizes};
 
 /// Endings that are taken for pictures inside a folder; a file that is named is taken as it is.
 const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "dcm", "nii", "nrrd"];
@@ -25,13 +25,19 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<Input>> {
             std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
         if kind.is_dir() && holds_series(path)? {
             let name = path.canonicalize().unwrap_or_else(|_| path.clone());
-            inputs.push(Input { path: path.clone(), name: stem(&name).into() });
+            inputs.push(Input {
+                path: path.clone(),
+                name: name.file_name().unwrap_or_default().into(),
+            });
         } else if kind.is_dir() {
             let before = inputs.len();
             search(path, Path::new(""), &mut inputs)?;
             if inputs.len() == before {
                 let endings = ENDINGS.join(", .");
-                bail!("{} holds no pictures; expected files ending in .{endings}", path.display());
+                bail!(
+                    "{} holds no pictures; expected DICOM files, or files ending in .{endings}",
+                    path.display()
+                );
             }
         } else {
             inputs.push(Input { path: path.clone(), name: stem(path).into() });
@@ -49,16 +55,19 @@ fn search(folder: &Path, below: &Path, inputs: &mut Vec<Input>) -> Result<()> {
     for entry in entries {
         let path = entry.path();
         let kind = entry.file_type().with_context(reading)?;
-        if kind.is_dir() {
+        if kind.is_dir() && holds_series(&path)? {
+            inputs.push(Input { name: below.join(entry.file_name()), path });
+        } else if kind.is_dir() {
             search(&path, &below.join(entry.file_name()), inputs)?;
-        } else if is_picture(&path) {
+        } else if is_picture(&path) || (kind.is_file() && is_dicom(&path)) {
             inputs.push(Input { name: below.join(stem(&path)), path });
         }
     }
     Ok(())
 }
 
-/// Whether a folder's own files are DICOM, and so slices of one volume rather than pictures.
+/// Whether a folder's own files are DICOM and slices of volumes rather than pictures, each a series of its own as
+/// radiographs are.
 fn holds_series(folder: &Path) -> Result<bool> {
     let reading = || format!("cannot read {}", folder.display());
     let mut slices = 0;
@@ -68,28 +77,40 @@ fn holds_series(folder: &Path) -> Result<bool> {
             slices += 1;
         }
         if slices > 1 {
-            return Ok(true);
+            let sizes = series_sizes(folder, &Limits::default())?;
+            return Ok(sizes.is_empty() || sizes.iter().any(|files| *files > 1));
         }
     }
     Ok(false)
 }
 
-/// Whether a file bears DICOM's mark.
+/// Whether a file bears DICOM's mark and is no table of contents, as discs have.
 fn is_dicom(path: &Path) -> bool {
     use std::io::Read;
+    if path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("DICOMDIR")) {
+        return false;
+    }
     let mut head = [0; 132];
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
     read.is_ok() && Format::sniff(&head) == Some(Format::Dicom)
 }
 
-/// The name of a file without its folder and ending, for people.
+/// The name of a file without its folder and ending, for people; a number is no ending, as of DICOM files that are
+/// named by their UID.
 pub fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let compressed =
         name.len().checked_sub(".nii.gz".len()).and_then(|at| name.split_at_checked(at));
     match compressed {
         Some((stem, ending)) if ending.eq_ignore_ascii_case(".nii.gz") => stem.to_owned(),
-        _ => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        _ => {
+            let is_digit = |letter: char| letter.is_ascii_digit();
+            let is_number =
+                |ending: &std::ffi::OsStr| ending.to_string_lossy().chars().all(is_digit);
+            let whole = path.extension().is_some_and(is_number);
+            let stem = if whole { path.file_name() } else { path.file_stem() };
+            stem.unwrap_or_default().to_string_lossy().into_owned()
+        }
     }
 }
 
@@ -122,10 +143,26 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_no_endings() {
+        for (path, name) in [
+            ("a/scan.dcm", "scan"),
+            ("scan.NII.gz", "scan"),
+            ("v1.2.png", "v1.2"),
+            ("CT.1.2.840.16583", "CT.1.2.840.16583"),
+            ("IM0", "IM0"),
+        ] {
+            assert_eq!(stem(Path::new(path)), name);
+        }
+    }
+
+    #[test]
     fn an_empty_folder_and_a_missing_file_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let error = find(&[folder.path().into()]).unwrap_err().to_string();
-        assert!(error.contains("holds no pictures; expected files ending in .png"), "{error}");
+        assert!(
+            error.contains("holds no pictures; expected DICOM files, or files ending in .png"),
+            "{error}"
+        );
         let error = find(&["no/such.png".into()]).unwrap_err();
         assert!(
             format!("{error:#}").contains("cannot read no/such.png: No such file"),
