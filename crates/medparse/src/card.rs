@@ -119,6 +119,11 @@ pub enum OutsideScope {
     /// It speaks of a kind of picture that the model never saw.
     #[error("speaks of {0}, a kind of picture that the model was not trained on")]
     Modality(&'static str),
+    /// It names what the model was trained to find in other kinds of pictures only.
+    #[error(
+        "names what the model was trained to find in {0} only, and this is another kind of picture"
+    )]
+    Elsewhere(String),
     /// The model does not say what it was trained to find, and the phrase nearly names something that BiomedParse knows.
     #[error("may be misspelt: did you mean {0:?}?")]
     Misspelt(String),
@@ -168,16 +173,61 @@ impl ModelCard {
         if let Some(strange) = strange {
             return Some(OutsideScope::Modality(strange));
         }
-        let is_named = |known: &KnownTarget| {
-            let mut names = std::iter::once(&known.target).chain(&known.also);
-            names.any(|name| phrase.contains(&name.to_lowercase()))
-        };
-        if self.targets.iter().any(is_named) {
+        if self.targets.iter().any(|known| known.is_named_in(&phrase)) {
             return None;
         }
         let names =
             self.targets.iter().flat_map(|known| [&known.target].into_iter().chain(&known.also));
         Some(OutsideScope::Target { near: nearly_named(&words, names.map(String::as_str)) })
+    }
+}
+
+impl ModelCard {
+    /// Whether a phrase asks for what the model was trained to find in other kinds of pictures than this one, told by
+    /// DICOM's code of the modality (PS3.3 C.7.3.1.1.1), such as `CT`; none where the code does not tell the kind.
+    pub fn elsewhere(&self, phrase: &str, code: &str) -> Option<OutsideScope> {
+        let beginnings = kinds_of(code)?;
+        let fits = |known: &KnownTarget| {
+            let modality = known.modality.to_lowercase();
+            let mut words = modality.split_whitespace();
+            words.any(|word| beginnings.iter().any(|beginning| word.starts_with(beginning)))
+        };
+        let phrase = phrase.to_lowercase();
+        let mut others: Vec<&str> = Vec::new();
+        for known in self.targets.iter().filter(|known| known.is_named_in(&phrase)) {
+            if fits(known) {
+                return None;
+            }
+            if !others.contains(&known.modality.as_str()) {
+                others.push(&known.modality);
+            }
+        }
+        (!others.is_empty()).then(|| OutsideScope::Elsewhere(others.join(", ")))
+    }
+}
+
+/// How the words begin that name the kinds of pictures of one of DICOM's modalities.
+fn kinds_of(code: &str) -> Option<&'static [&'static str]> {
+    Some(match code {
+        "CT" => &["ct"],
+        "MR" => &["mr"],
+        "US" | "IVUS" => &["ultrasound"],
+        "CR" | "DX" | "RG" | "RF" | "IO" | "PX" => &["x-ray"],
+        "MG" => &["mammograph", "x-ray"],
+        "PT" => &["pet"],
+        "ES" => &["endoscop"],
+        "OP" => &["fundus"],
+        "OPT" => &["oct"],
+        "SM" | "GM" => &["patholog", "microscop"],
+        _ => return None,
+    })
+}
+
+impl KnownTarget {
+    /// Whether a phrase in small letters names it, by any of its names.
+    fn is_named_in(&self, phrase: &str) -> bool {
+        let mut names = std::iter::once(&self.target).chain(&self.also);
+        names.any(|name| phrase.contains(&name.to_lowercase()))
     }
 }
 
@@ -237,6 +287,18 @@ mod tests {
             ("polyp in rectum", None),
         ] {
             assert_eq!(card.outside(phrase), expected, "{phrase}");
+        }
+        for (phrase, code, expected) in [
+            ("polyp", "ES", None),
+            ("polyp", "CT", Some("endoscopy")),
+            ("nucleus", "SM", None),
+            ("nuclei", "MR", Some("fluorescence microscopy")),
+            // Nothing is known of the one, and of the other's kind.
+            ("liver", "CT", None),
+            ("polyp", "OT", None),
+        ] {
+            let expected = expected.map(|kind| OutsideScope::Elsewhere(kind.to_owned()));
+            assert_eq!(card.elsewhere(phrase, code), expected, "{phrase} {code}");
         }
         let unknown = ModelCard::unknown("a");
         for phrase in ["liver", "livers", "left lung", "anything", "lungs and a heart"] {

@@ -103,7 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => Form::Files,
     };
     ensure!(
-        form == Form::Files || (!arguments.work.overlay && arguments.work.format.is_empty()),
+        form == Form::Files || (!arguments.work.draws() && arguments.work.format.is_empty()),
         "--overlay and --format write files: give --results files with them"
     );
     let mut unasked = None;
@@ -298,7 +298,7 @@ fn settings(
         "independent": work.independent,
         "threshold": work.threshold,
         "presence_threshold": work.presence_threshold,
-        "overlay": work.overlay,
+        "overlay": work.draws(),
         "formats": work.format.iter().map(|format| format.name()).collect::<Vec<_>>(),
         "scan": format!("{:?}", work.scan),
         "volumes": [work.smooth, work.largest],

@@ -4,6 +4,7 @@ mod anonymity;
 mod desk;
 mod large;
 mod made;
+mod places;
 mod recognize;
 mod volumes;
 

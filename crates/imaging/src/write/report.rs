@@ -42,16 +42,22 @@ pub(crate) fn page(
         }
         add(format_args!("</ul></section>"));
     }
+    let volume = findings.volume;
+    let [count, extent] = if volume.is_flat() { ["Pixels", "Area"] } else { ["Voxels", "Volume"] };
     add(format_args!(
-        "<table><thead><tr><th></th><th>Target</th><th>Category</th><th>Voxels</th><th>Volume</th></tr></thead><tbody>"
+        "<table><thead><tr><th></th><th>Target</th><th>Category</th><th>{count}</th><th>{extent}</th></tr></thead><tbody>"
     ));
     for target in &findings.targets {
         let [r, g, b] = target.color;
         let count = target.count();
-        let size = match findings.millilitres(target) {
-            Some(volume) if count > 0 => format!("{volume:.2} mL"),
-            _ => "–".to_owned(),
+        let size = if volume.is_flat() {
+            volume
+                .pixel_spacing()
+                .map(|[along, down]| format!("{:.2} mm²", count as f64 * along * down))
+        } else {
+            findings.millilitres(target).map(|volume| format!("{volume:.2} mL"))
         };
+        let size = size.filter(|_| count > 0).unwrap_or_else(|| "–".to_owned());
         add(format_args!(
             "<tr><td><i style=\"background:rgb({r},{g},{b})\"></i></td><td>{}</td><td>{}</td><td>{}</td><td>{size}</td></tr>",
             escaped(&target.label),

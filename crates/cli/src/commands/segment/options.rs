@@ -4,22 +4,60 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 use medparse::{Interaction, Model, SegmentOptions};
-use medparse_imaging::write::OutputFormat;
+use medparse_imaging::write::{OutputFormat, UnknownOutputFormat};
 
 use super::report::Settings;
 use super::scan::ScanOptions;
 use crate::model_options::ModelOptions;
+
+/// What can be asked for with `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Mask PNGs: of a picture they are always written, of a volume one for each slice.
+    Png,
+    /// What `--overlay` draws.
+    Overlay,
+    /// A file that holds all that was found.
+    File(OutputFormat),
+}
+
+impl Wanted {
+    /// As the command line names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Overlay => "overlay",
+            Self::File(format) => format.name(),
+        }
+    }
+}
+
+impl std::str::FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim().to_lowercase().as_str() {
+            "png" => Ok(Self::Png),
+            "overlay" => Ok(Self::Overlay),
+            name => name
+                .parse()
+                .map(Self::File)
+                .map_err(|unknown: UnknownOutputFormat| format!("{unknown}, png, overlay")),
+        }
+    }
+}
 
 /// How pictures are asked and what is written of them.
 #[derive(Args, Debug, Clone)]
 pub struct WorkOptions {
     /// Draw the masks over each picture, with a legend; of a volume, over slices side by side.
     #[arg(long)]
-    pub overlay: bool,
-    /// Write what was found in these formats too: nifti, nrrd, dicom-seg, dicom-seg-fractional,
-    /// rtstruct, coco, geojson, npz, html; several are separated by commas.
+    overlay: bool,
+    /// Write what was found in these formats too: png (of a volume, one for each slice), nifti, nrrd,
+    /// dicom-seg, dicom-seg-fractional, rtstruct, coco, geojson, npz, html, overlay; several are
+    /// separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "FORMAT")]
-    pub format: Vec<OutputFormat>,
+    pub format: Vec<Wanted>,
     /// Of volumes: mix each slice's probabilities with its neighbours'.
     #[arg(long)]
     pub smooth: bool,
@@ -52,6 +90,28 @@ pub struct WorkOptions {
 }
 
 impl WorkOptions {
+    /// Whether masks are drawn over the picture.
+    pub fn draws(&self) -> bool {
+        self.overlay || self.format.contains(&Wanted::Overlay)
+    }
+
+    /// Whether every slice of a volume gets mask PNGs.
+    pub fn slices(&self) -> bool {
+        self.format.contains(&Wanted::Png)
+    }
+
+    /// The files that were asked for, each once.
+    pub fn files(&self) -> Vec<OutputFormat> {
+        let mut files = Vec::new();
+        for wanted in &self.format {
+            match wanted {
+                Wanted::File(format) if !files.contains(format) => files.push(*format),
+                _ => {}
+            }
+        }
+        files
+    }
+
     /// Whether phrases see each other.
     pub fn interaction(&self) -> Interaction {
         if self.independent { Interaction::Independent } else { Interaction::Joint }
@@ -86,5 +146,24 @@ pub fn probability(text: &str) -> Result<f32, String> {
         Ok(value)
     } else {
         Err(format!("{value} is not a probability; expected 0 to 1"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_has_a_word() {
+        for format in OutputFormat::ALL {
+            assert_eq!(format.name().parse(), Ok(Wanted::File(format)));
+        }
+        for wanted in [Wanted::Png, Wanted::Overlay] {
+            assert_eq!(wanted.name().to_uppercase().parse(), Ok(wanted));
+        }
+        let error = "gif".parse::<Wanted>().unwrap_err();
+        assert!(
+            error.contains("\"gif\" is no output format") && error.ends_with("html, png, overlay")
+        );
     }
 }

@@ -1,11 +1,11 @@
 //! Where the results of a run go, and their writing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use medparse::Prompt;
-use medparse_imaging::write::OutputFormat;
+use medparse_imaging::write::{OutputFormat, Target};
 use medparse_imaging::{
     Layer, Mask, OverlayStyle, Picture, discard_unfinished, overlay, write_atomic,
 };
@@ -26,6 +26,8 @@ pub struct Outputs {
     folder: PathBuf,
     /// One per phrase, fit for a file's name and different from each other.
     phrases: Vec<String>,
+    /// What no result may be written over, without links.
+    inputs: HashSet<PathBuf>,
 }
 
 impl Outputs {
@@ -47,12 +49,13 @@ impl Outputs {
                 );
             }
         }
-        Ok(Self { folder: folder.into(), phrases: names_of(prompts) })
+        let inputs = inputs.iter().filter_map(|input| input.path.canonicalize().ok()).collect();
+        Ok(Self { folder: folder.into(), phrases: names_of(prompts), inputs })
     }
 
     /// A folder that is there; names are somebody else's care.
     pub fn within(folder: &Path, prompts: &[Prompt]) -> Self {
-        Self { folder: folder.into(), phrases: names_of(prompts) }
+        Self { folder: folder.into(), phrases: names_of(prompts), inputs: HashSet::new() }
     }
 
     /// Writes one mask per phrase, in their order, and tells where.
@@ -60,11 +63,42 @@ impl Outputs {
         masks.iter().enumerate().map(|(index, mask)| self.write_mask(input, index, mask)).collect()
     }
 
+    /// Refuses a result that would be written over an input.
+    ///
+    /// Writing does that too; this is to be asked before minutes of computing.
+    pub fn spare(&self, input: &Input, ending: &str) -> Result<()> {
+        self.place(input, ending).map(drop)
+    }
+
+    /// The same of masks, overlay and numbers.
+    pub fn spare_others(&self, input: &Input) -> Result<()> {
+        let masks = self.phrases.iter().map(|phrase| format!("__{phrase}.png"));
+        let mut endings = masks.chain([OVERLAY, REPORT].map(str::to_owned));
+        endings.try_for_each(|ending| self.spare(input, &ending))
+    }
+
     /// Writes the mask of a phrase and tells where.
     pub fn write_mask(&self, input: &Input, phrase: usize, mask: &Mask) -> Result<PathBuf> {
         let path = self.place(input, &format!("__{}.png", self.phrases[phrase]))?;
         mask.save_png(&path)?;
         Ok(path)
+    }
+
+    /// Writes the mask of a phrase slice by slice, in the file's order, into a folder, and tells where.
+    pub fn write_slices(
+        &self,
+        input: &Input,
+        phrase: usize,
+        target: &Target,
+        [columns, rows, _]: [usize; 3],
+    ) -> Result<PathBuf> {
+        let folder = format!("__{}", self.phrases[phrase]);
+        for (slice, voxels) in target.voxels.chunks_exact(columns * rows).enumerate() {
+            let path = self.place(input, &format!("{folder}/{slice:04}.png"))?;
+            discard_unfinished(&path);
+            Mask::from_pixels(columns as u32, rows as u32, voxels.to_vec())?.save_png(&path)?;
+        }
+        self.place(input, &folder)
     }
 
     /// Writes the numbers of a phrase's single objects, a PNG already, and tells where.
@@ -131,7 +165,7 @@ impl Outputs {
         Ok(())
     }
 
-    /// A result's path; its folder is made.
+    /// A result's path, where no input lies; its folder is made.
     fn place(&self, input: &Input, ending: &str) -> Result<PathBuf> {
         let mut path = self.folder.join(&input.name).into_os_string();
         path.push(ending);
@@ -139,6 +173,16 @@ impl Outputs {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        }
+        // What is not there yet has no canonical path, and is nobody's input.
+        if let Ok(there) = path.canonicalize() {
+            let own = input.path.canonicalize().is_ok_and(|own| own == there);
+            ensure!(
+                !own && !self.inputs.contains(&there),
+                "{}: a result would be written over {}, which is an input; give another folder with --output",
+                input.path.display(),
+                path.display()
+            );
         }
         Ok(path)
     }

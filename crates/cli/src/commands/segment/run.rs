@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use medparse::parts::{Journal, JournalKey};
 use medparse::{Model, Prompt, SegmentOptions};
-use medparse_imaging::write::{ExportOptions, Findings, PageNotes, Target};
+use medparse_imaging::write::{ExportOptions, Findings, OutputFormat, PageNotes, Target};
 use medparse_imaging::{Layer, Mask, OpenOptions, PALETTE, View, Volume, open};
 
 use super::inputs::{Input, stem};
@@ -69,7 +69,7 @@ impl Run<'_> {
 
     /// Asks what was read already, and writes what was found.
     pub fn opened(&self, input: &Input, volume: &Volume) -> Result<Report> {
-        self.check_formats(volume)?;
+        self.check_formats(input, volume)?;
         let warnings = self.warnings_of(input, volume);
         if volume.is_flat() {
             self.picture(input, volume, warnings).map(Report::Picture)
@@ -78,19 +78,40 @@ impl Run<'_> {
         }
     }
 
-    /// Refuses formats that the input cannot be written in, before anything is computed.
-    pub(super) fn check_formats(&self, volume: &Volume) -> Result<()> {
-        Ok(self.work.format.iter().try_for_each(|format| format.check(volume))?)
+    /// Refuses formats that the input cannot be written in, and results in an input's place, before anything is computed.
+    pub(super) fn check_formats(&self, input: &Input, volume: &Volume) -> Result<()> {
+        for format in self.formats(volume) {
+            format.check(volume)?;
+            self.outputs.spare(input, format.ending())?;
+        }
+        self.outputs.spare_others(input)
     }
 
-    /// What is to be said of the phrases and of how the file was read; the latter is said.
+    /// The files of findings: what was asked for; of volumes, where nothing was, a label map where the voxels have a
+    /// place, and arrays where not.
+    pub(super) fn formats(&self, volume: &Volume) -> Vec<OutputFormat> {
+        match (&self.work.format[..], volume.grid()) {
+            ([], _) if volume.is_flat() => Vec::new(),
+            ([], Some(_)) => vec![OutputFormat::Nifti],
+            ([], None) => vec![OutputFormat::Npz],
+            _ => self.work.files(),
+        }
+    }
+
+    /// What is to be said of the phrases and of the file; the latter is said.
     pub(super) fn warnings_of(&self, input: &Input, volume: &Volume) -> Vec<String> {
+        let card = self.model.card();
+        let strange = self.prompts.iter().zip(1..).filter_map(|(prompt, phrase)| {
+            let elsewhere = card.elsewhere(prompt.as_str(), volume.modality()?)?;
+            Some(format!("phrase {phrase} {elsewhere}"))
+        });
+        let own: Vec<String> = strange.chain(volume.warnings().iter().cloned()).collect();
         self.lines.suspend(|| {
-            for warning in volume.warnings() {
+            for warning in &own {
                 complain(&format!("warning: {}: {warning}", input.path.display()));
             }
         });
-        self.warnings.iter().chain(volume.warnings()).cloned().collect()
+        self.warnings.iter().cloned().chain(own).collect()
     }
 
     fn picture(
@@ -111,7 +132,7 @@ impl Run<'_> {
             .map(|answer| turned_back(&answer.mask, &view, volume))
             .collect::<Result<_, _>>()?;
         let paths = self.outputs.write_masks(input, &masks)?;
-        let overlay = if self.work.overlay {
+        let overlay = if self.work.draws() {
             let picture = volume.picture(&stored, 0, &self.work.scan.window)?;
             let layers: Vec<Layer> = answers
                 .iter()
@@ -129,7 +150,8 @@ impl Run<'_> {
             None
         };
         let mut files = Vec::new();
-        if !self.work.format.is_empty() {
+        let formats = self.formats(volume);
+        if !formats.is_empty() {
             let colors = PALETTE.iter().cycle();
             let targets = answers.iter().zip(&masks).zip(colors).map(|((answer, mask), color)| {
                 let bytes: Vec<u8> = answer
@@ -150,7 +172,7 @@ impl Run<'_> {
             });
             let findings = Findings::new(volume, targets.collect())?;
             let export = self.export_options(input, Some(view), &warnings);
-            for &format in &self.work.format {
+            for format in formats {
                 let bytes = format.encode(&findings, &export)?;
                 files.push(self.outputs.write_format(input, format, &bytes)?);
             }
@@ -189,7 +211,7 @@ impl Run<'_> {
             tone: self.work.scan.window.clone(),
             view,
             notes: PageNotes {
-                title: "medparse".into(),
+                title: stem(&input.path),
                 settings: settings.map(|(name, value)| (name.to_owned(), value)).to_vec(),
                 warnings: warnings.to_vec(),
             },

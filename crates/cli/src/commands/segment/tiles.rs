@@ -42,7 +42,7 @@ impl Run<'_> {
     pub fn tiled(&self, input: &Input) -> Result<VolumeReport> {
         let started = Instant::now();
         let Large { picture, volume, view } = self.large(&input.path)?;
-        self.check_formats(&volume)?;
+        self.check_formats(input, &volume)?;
         let warnings = self.warnings_of(input, &volume);
         let detail = self.detail();
         let options = TileOptions { detail, segment: self.options, ..self.tiles(&volume)? };
@@ -81,11 +81,11 @@ impl Run<'_> {
         for (index, target) in findings.targets().iter().enumerate() {
             let mask = Mask::from_pixels(width, height, target.voxels.clone())?;
             files.push(self.outputs.write_mask(input, index, &mask)?);
-            if self.work.overlay {
+            if self.work.draws() {
                 masks.push(mask);
             }
         }
-        let drawn = if self.work.overlay {
+        let drawn = if self.work.draws() {
             let (small, masks) =
                 reduced(&*picture, &masks.iter().collect::<Vec<_>>(), OVERLAY_SIDE)?;
             let layers: Vec<Layer> = findings
@@ -107,7 +107,7 @@ impl Run<'_> {
         };
         drop(masks);
         let export = self.export_options(input, None, &warnings);
-        for &format in &self.work.format {
+        for format in self.work.files() {
             let bytes = format.encode(&findings, &export)?;
             files.push(self.outputs.write_format(input, format, &bytes)?);
         }
@@ -182,7 +182,7 @@ impl Run<'_> {
         use OutputFormat::{DicomSegFractional, Nifti, Npz, Nrrd};
         let needs =
             |format: &OutputFormat| matches!(format, DicomSegFractional | Nifti | Npz | Nrrd);
-        if self.work.format.iter().any(needs) { Detail::Probability } else { Detail::Mask }
+        if self.work.files().iter().any(needs) { Detail::Probability } else { Detail::Mask }
     }
 }
 

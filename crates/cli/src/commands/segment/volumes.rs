@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use medparse::parts::{Progress, Work};
 use medparse::volume::{Found, Keep, Smoothing, VolumeOptions, segment_volume};
-use medparse_imaging::write::{Findings, OutputFormat, Target, sheet};
+use medparse_imaging::write::{Findings, Target, sheet};
 use medparse_imaging::{Volume, grouped};
 use serde::Serialize;
 
@@ -176,7 +176,7 @@ impl Run<'_> {
         let mut export = self.export_options(input, Some(view), &warnings);
         let plane = self.work.scan.plane(volume).to_string();
         export.notes.settings.push(("Plane".to_owned(), plane.clone()));
-        let overlay = if self.work.overlay {
+        let overlay = if self.work.draws() {
             let sheet = sheet(&findings, &view, &self.work.scan.window)?;
             Some(self.outputs.write_sheet(input, &sheet)?)
         } else {
@@ -186,6 +186,13 @@ impl Run<'_> {
         for format in self.formats(volume) {
             let bytes = format.encode(&findings, &export)?;
             files.push(self.outputs.write_format(input, format, &bytes)?);
+        }
+        if self.work.slices() {
+            for (index, target) in findings.targets().iter().enumerate() {
+                let slices =
+                    self.outputs.write_slices(input, index, target, volume.dimensions())?;
+                files.push(slices);
+            }
         }
         let [columns, rows, slices] = volume.dimensions();
         let report = VolumeReport {
@@ -230,15 +237,6 @@ impl Run<'_> {
                 recalled = 0;
             }
             bar.set_position(progress.done as u64);
-        }
-    }
-
-    /// What was asked for; else a label map where the voxels have a place, and arrays where not.
-    fn formats(&self, volume: &Volume) -> Vec<OutputFormat> {
-        match (&self.work.format[..], volume.grid()) {
-            ([], Some(_)) => vec![OutputFormat::Nifti],
-            ([], None) => vec![OutputFormat::Npz],
-            (formats, _) => formats.to_vec(),
         }
     }
 }
