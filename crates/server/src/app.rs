@@ -64,8 +64,9 @@ pub fn app(state: AppState) -> Router {
         ))
         .layer(from_fn_with_state(state.clone(), rates::limit))
         .layer(from_fn_with_state(state.clone(), audit::guard))
-        .layer(from_fn_with_state(state.clone(), auth::know_issuer))
         .layer(from_fn_with_state(state.clone(), telemetry::record))
+        // Before anything asks who is calling, the record included.
+        .layer(from_fn_with_state(state.clone(), auth::know_issuer))
         .layer(from_fn_with_state(state.clone(), ids::echo))
         .layer(from_fn_with_state(state.clone(), linger::linger))
         .with_state(state)

@@ -17,7 +17,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use medparse_server::admin::{EndpointSpec, put_endpoint};
 use medparse_server::store::AuthMode;
-use medparse_server::{IssuerConfig, Refresh, ServerConfig};
+use medparse_server::{AuditLog, IssuerConfig, Refresh, ServerConfig};
 use rsa::pkcs1::EncodeRsaPrivateKey;
 use serde_json::{Value, json};
 
@@ -111,16 +111,24 @@ impl Issuer {
             "exp": now + 600, "nbf": now, "iat": now, "roles": ["medparse.score"]})
     }
 
-    /// A server that believes this issuer, with an endpoint that takes its tokens.
-    async fn believer(&self, refresh: Refresh) -> TestServer {
+    /// Settings of a server that believes this issuer.
+    fn believed(&self, refresh: Refresh) -> ServerConfig {
         let audiences = vec!["api://medparse".to_owned()];
         let issuer =
             IssuerConfig { refresh, ..IssuerConfig::new(&self.url, audiences, None).unwrap() };
-        let config = ServerConfig { issuer: Some(issuer), ..ServerConfig::default() };
-        let server = TestServer::with(config, Duration::ZERO).await;
-        set_mode(&server, AuthMode::AadToken);
-        server
+        ServerConfig { issuer: Some(issuer), ..ServerConfig::default() }
     }
+
+    /// A server that does, with an endpoint that takes its tokens.
+    async fn believer(&self, refresh: Refresh) -> TestServer {
+        start(self.believed(refresh)).await
+    }
+}
+
+async fn start(config: ServerConfig) -> TestServer {
+    let server = TestServer::with(config, Duration::ZERO).await;
+    set_mode(&server, AuthMode::AadToken);
+    server
 }
 
 fn set_mode(server: &TestServer, mode: AuthMode) {
@@ -261,4 +269,25 @@ async fn an_issuer_that_fails_opens_nothing_and_closes_nothing_that_was_open() {
     assert_eq!(score(&server, &token).await.status, 200);
     issuer.said.keys.lock().unwrap().clear();
     assert_eq!(score(&server, &token).await.status, 200, "by the keys at hand");
+}
+
+#[tokio::test]
+async fn the_audit_log_names_a_caller_whose_token_made_the_server_look_up_the_keys() {
+    let signer = Signer::elliptic("e");
+    let issuer = Issuer::start(&[&signer]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let audit = Some(AuditLog::open(&path).unwrap());
+    let server = start(ServerConfig { audit, ..issuer.believed(eager()) }).await;
+    assert_eq!(score(&server, &signer.sign(&issuer.claims())).await.status, 200);
+    let mut text = String::new();
+    for _ in 0..200 {
+        text = std::fs::read_to_string(&path).unwrap();
+        if text.ends_with('\n') {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["who"], "issuer:0000-1111");
 }

@@ -111,8 +111,11 @@ pub(crate) fn authorize_score(
         (Shown::Granted(_) | Shown::Other(_), AuthMode::AmlToken) => Err(ApiError::Unauthorized(
             "this endpoint takes its own tokens (auth_mode aml_token), not keys",
         )),
-        (Shown::Granted(_) | Shown::Other(_), AuthMode::AadToken) => Err(ApiError::Unauthorized(
+        (Shown::Granted(_), AuthMode::AadToken) => Err(ApiError::Unauthorized(
             "this endpoint takes identity tokens (auth_mode aad_token), not keys",
+        )),
+        (Shown::Other(_), AuthMode::AadToken) => Err(ApiError::Unauthorized(
+            "this endpoint takes identity tokens (auth_mode aad_token) of its own issuer; this is none",
         )),
         (Shown::Granted(key), AuthMode::Key) => granted_score(&key, name),
         (Shown::Other(secret), AuthMode::Key) => {
