@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ def serving():
     spec = importlib.util.spec_from_file_location("serving", PROJECT / "deploy/ray/serving.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["serving"] = module
+    # A proxy that a busy machine takes longer to start is started again, and again.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "120")
     spec.loader.exec_module(module)
     boot(8)
     try:
