@@ -180,9 +180,7 @@ impl ModelCard {
             self.targets.iter().flat_map(|known| [&known.target].into_iter().chain(&known.also));
         Some(OutsideScope::Target { near: nearly_named(&words, names.map(String::as_str)) })
     }
-}
 
-impl ModelCard {
     /// Whether a phrase asks for what the model was trained to find in other kinds of pictures than this one, told by
     /// DICOM's code of the modality (PS3.3 C.7.3.1.1.1), such as `CT`; none where the code does not tell the kind.
     pub fn elsewhere(&self, phrase: &str, code: &str) -> Option<OutsideScope> {
