@@ -42,7 +42,7 @@ pub struct BackboneConfig {
     pub embed_dim: usize,
     /// Blocks in each stage.
     pub depths: Vec<usize>,
-    /// Levels of depthwise context in each stage.
+    /// Levels of depthwise context in each stage, at most eight.
     pub focal_levels: Vec<usize>,
     /// Side of the first level's depthwise kernel in each stage; each level adds 2.
     pub focal_windows: Vec<usize>,
@@ -210,13 +210,15 @@ impl NetworkConfig {
                 format!("{:?}", self.pixel_std),
             ));
         }
-        for (key, values) in [
-            ("MODEL.BACKBONE.FOCAL.DEPTHS", &backbone.depths),
-            ("MODEL.BACKBONE.FOCAL.FOCAL_LEVELS", &backbone.focal_levels),
-            ("MODEL.BACKBONE.FOCAL.FOCAL_WINDOWS", &backbone.focal_windows),
+        for (key, values, most) in [
+            ("MODEL.BACKBONE.FOCAL.DEPTHS", &backbone.depths, 1024),
+            // As many as the kernel of the context keeps apart.
+            ("MODEL.BACKBONE.FOCAL.FOCAL_LEVELS", &backbone.focal_levels, 8),
+            ("MODEL.BACKBONE.FOCAL.FOCAL_WINDOWS", &backbone.focal_windows, 1024),
         ] {
-            if values.len() != 4 || values.iter().any(|&value| value == 0 || value > 1024) {
-                return Err(unsupported(key, "four numbers from 1 to 1024", format!("{values:?}")));
+            if values.len() != 4 || values.iter().any(|&value| value == 0 || value > most) {
+                let expected = format!("four numbers from 1 to {most}");
+                return Err(unsupported(key, expected, format!("{values:?}")));
             }
         }
         if backbone.focal_windows.iter().any(|window| window % 2 == 0) {
@@ -330,6 +332,15 @@ mod tests {
             let error = NetworkConfig::from_yaml(&TINY.replace(from, to)).unwrap_err();
             assert!(error.to_string().contains(message), "{error}");
         }
+    }
+
+    #[test]
+    fn refuses_more_levels_of_context_than_are_computed() {
+        let mut config = NetworkConfig::biomedparse_v1();
+        config.backbone.focal_levels[2] = 9;
+        let error = config.check().unwrap_err().to_string();
+        let expected = "FOCAL_LEVELS = [4, 4, 9, 4]; expected four numbers from 1 to 8";
+        assert!(error.contains(expected), "{error}");
     }
 
     #[test]
