@@ -6,16 +6,18 @@ use std::str::FromStr;
 /// How exactly a network computes.
 ///
 /// Whatever the format of the products, sums are taken in f32 (in 32-bit integers for bytes), and
-/// norms, activations, attention and everything that decides which query speaks stay in f32.
+/// norms, activations, softmax, the attention of tokens to each other and everything that decides
+/// which query speaks stay in f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// 32-bit floats, as the reference.
     #[default]
     F32,
-    /// bfloat16 products.
+    /// bfloat16 products, also of the queries with the picture's keys and values.
     Bf16,
     /// Byte products in the picture's part of the network (weights with a scale for each output
-    /// channel, activations with a scale for each row), bfloat16 products elsewhere.
+    /// channel, activations with a scale for each row), but for its 3×3 convolutions; bfloat16
+    /// products there and elsewhere.
     Int8,
 }
 
