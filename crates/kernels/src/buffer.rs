@@ -159,6 +159,12 @@ impl<'a> Arena<'a> {
     }
 }
 
+/// Asserts that a kernel was given as many values of scratch space as it asks for.
+#[track_caller]
+pub(crate) fn check_scratch(given: usize, needed: usize) {
+    assert!(given >= needed, "{needed} values of scratch space are needed, {given} were given");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

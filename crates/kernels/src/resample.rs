@@ -229,46 +229,29 @@ impl Kernel for PixelRow<'_> {
                     let sum = match method {
                         Method::Bilinear => {
                             let top = s.mul(
-                                load(s, x, corner(rows.first, columns.first), channel, count),
+                                x.lanes(s, corner(rows.first, columns.first), channel, count),
                                 left,
                             );
                             let second =
-                                load(s, x, corner(rows.first, columns.second), channel, count);
+                                x.lanes(s, corner(rows.first, columns.second), channel, count);
                             let top = s.mul_add(second, right, top);
                             let bottom = s.mul(
-                                load(s, x, corner(rows.second, columns.first), channel, count),
+                                x.lanes(s, corner(rows.second, columns.first), channel, count),
                                 left,
                             );
                             let second =
-                                load(s, x, corner(rows.second, columns.second), channel, count);
+                                x.lanes(s, corner(rows.second, columns.second), channel, count);
                             let bottom = s.mul_add(second, right, bottom);
                             s.mul_add(bottom, high, s.mul(top, low))
                         }
                         Method::AddNearest => {
-                            s.add(s.load_part(out, 0.0), load(s, x, near, channel, count))
+                            s.add(s.load_part(out, 0.0), x.lanes(s, near, channel, count))
                         }
                     };
                     s.store_part(out, sum);
                 }
             }
         }
-    }
-}
-
-/// # Safety
-/// The pixel and `count` channels from `channel` on lie in the image.
-#[inline(always)]
-unsafe fn load<S: Simd>(
-    s: S,
-    x: Rows<'_, f32>,
-    pixel: usize,
-    channel: usize,
-    count: usize,
-) -> S::F32 {
-    // SAFETY: promised by the caller; channels of a line lie side by side.
-    unsafe {
-        let from = x.as_ptr().add(x.strides().offset::<f32>(pixel, channel));
-        s.load_part(std::slice::from_raw_parts(from, count), 0.0)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::buffer::check_scratch;
 use crate::gemm::layout::SharedRows;
 use crate::gemm::{Rows, RowsMut};
 use crate::simd::{Kernel, LANES, Simd};
@@ -48,29 +49,12 @@ impl Kernel for Product<'_> {
                 // SAFETY: the row and columns lie in all three; this task alone has the row of the output.
                 unsafe {
                     let product =
-                        s.mul(part(s, a, row, column, count), part(s, b, row, column, count));
+                        s.mul(a.lanes(s, row, column, count), b.lanes(s, row, column, count));
                     let to = std::slice::from_raw_parts_mut(out.at(row, column), count);
                     s.store_part(to, product);
                 }
             }
         }
-    }
-}
-
-/// # Safety
-/// The row and `count` columns from `column`, a multiple of sixteen, on lie in the matrix.
-#[inline(always)]
-unsafe fn part<S: Simd>(
-    s: S,
-    from: Rows<'_, f32>,
-    row: usize,
-    column: usize,
-    count: usize,
-) -> S::F32 {
-    // SAFETY: promised by the caller; the columns of a line lie side by side.
-    unsafe {
-        let start = from.as_ptr().add(from.strides().offset::<f32>(row, column));
-        s.load_part(std::slice::from_raw_parts(start, count), 0.0)
     }
 }
 
@@ -86,12 +70,7 @@ pub const fn sum_rows_scratch(columns: usize) -> usize {
 pub fn sum_rows(cpu: &Cpu, rows: Rows<'_, f32>, sums: &mut [f32], scratch: &mut [f32]) {
     let (count, columns) = (rows.rows(), rows.columns());
     assert_eq!(sums.len(), columns, "one sum for each column");
-    let needed = sum_rows_scratch(columns);
-    assert!(
-        scratch.len() >= needed,
-        "{needed} values of scratch space are needed, {} were given",
-        scratch.len()
-    );
+    check_scratch(scratch.len(), sum_rows_scratch(columns));
     sums.fill(0.0);
     if count == 0 || columns == 0 {
         return;
@@ -124,7 +103,7 @@ impl Kernel for Sum<'_> {
             let mut sum = s.zero();
             for row in range.clone() {
                 // SAFETY: the row and as many columns as there are sums lie in the matrix.
-                sum = s.add(sum, unsafe { part(s, rows, row, line * LANES, sums.len()) });
+                sum = s.add(sum, unsafe { rows.lanes(s, row, line * LANES, sums.len()) });
             }
             s.store_part(sums, sum);
         }

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::buffer::check_scratch;
 use crate::isa::Isa;
 
 /// The threads that a kernel may use.
@@ -79,11 +80,7 @@ impl Threads {
         T: Send,
         I: Iterator<Item: Send> + Send,
     {
-        assert!(
-            share <= scratch.len(),
-            "{share} values of scratch space are needed, {} were given",
-            scratch.len()
-        );
+        check_scratch(scratch.len(), share);
         let shares = scratch.len().checked_div(share).unwrap_or(MOST).clamp(1, MOST);
         let mut rest = scratch;
         let mut workers: [&mut [T]; MOST] = std::array::from_fn(|_| {

@@ -63,7 +63,7 @@ fn training(bench: &Bench) {
 fn embeddings(bench: &Bench) {
     let cpu = &bench.cpu;
     for (in_channels, out_channels, side, kernel, stride, padding) in
-        [(3, 192, 1024, 7, 4, 3), (192, 384, 256, 3, 2, 1), (768, 1536, 64, 3, 2, 1)]
+        [(3, 192, 1024, 7, 4, 2), (192, 384, 256, 3, 2, 1), (768, 1536, 64, 3, 2, 1)]
     {
         let (batch, height, width) = (1, side, side);
         let conv =

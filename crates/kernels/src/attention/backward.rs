@@ -1,6 +1,7 @@
 //! Attention backward, over blocks of keys.
 
 use super::Attention;
+use crate::buffer::check_scratch;
 use crate::gemm::layout::SharedRows;
 use crate::gemm::{Epilogue, RowsMut, Store, matmul, matmul_scratch};
 use crate::matrix::Matrix;
@@ -21,15 +22,15 @@ pub struct AttentionGradients<'a> {
 /// What [`Attention::backward`] starts from.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionSaved<'a> {
-    /// The inputs of the forward pass.
+    /// The queries of the forward pass, `[batch, queries, heads * head_dim]`.
     pub q: &'a [f32],
-    /// As above.
+    /// Its keys, `[batch, keys, heads * head_dim]`.
     pub k: &'a [f32],
-    /// As above.
+    /// Its values, `[batch, keys, heads * head_dim]`.
     pub v: &'a [f32],
-    /// The mask of the forward pass.
+    /// Its mask, `[batch, queries, keys]`.
     pub blocked: Option<&'a [bool]>,
-    /// Its output.
+    /// Its output, `[batch, queries, heads * head_dim]`.
     pub out: &'a [f32],
     /// Its [`AttentionOutput::logsumexp`](super::AttentionOutput::logsumexp).
     pub logsumexp: &'a [f32],
@@ -78,12 +79,7 @@ impl Attention {
         self.check_mask(saved.blocked);
         let rows = self.batch * self.heads * self.queries;
         assert_eq!(saved.logsumexp.len(), rows, "one sum for each query of each head");
-        let needed = self.backward_scratch(cpu);
-        assert!(
-            scratch.len() >= needed,
-            "{needed} values of scratch space are needed, {} were given",
-            scratch.len()
-        );
+        check_scratch(scratch.len(), self.backward_scratch(cpu));
         if self.queries == 0 || self.keys == 0 {
             [dq, dk, dv].into_iter().for_each(|gradient| gradient.fill(0.0));
             return;

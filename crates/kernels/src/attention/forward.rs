@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Attention;
 use super::softmax::{block_and_find_greatest, exponentials};
+use crate::buffer::check_scratch;
 use crate::gemm::layout::SharedRows;
 use crate::gemm::{Epilogue, Float, Panels, Rows, RowsMut, Store};
 use crate::matrix::Matrix;
@@ -115,12 +116,7 @@ impl Attention {
             logsumexp.as_ref().is_none_or(|saved| saved.len() == rows),
             "one sum for each query of each head"
         );
-        let needed = self.packed_scratch::<T>(cpu);
-        assert!(
-            scratch.len() >= needed,
-            "{needed} values of scratch space are needed, {} were given",
-            scratch.len()
-        );
+        check_scratch(scratch.len(), self.packed_scratch::<T>(cpu));
         if q.is_empty() {
             return;
         }
@@ -163,12 +159,7 @@ impl Attention {
         output: AttentionOutput<'_>,
         scratch: &mut [f32],
     ) {
-        let needed = self.forward_scratch(cpu);
-        assert!(
-            scratch.len() >= needed,
-            "{needed} values of scratch space are needed, {} were given",
-            scratch.len()
-        );
+        check_scratch(scratch.len(), self.forward_scratch(cpu));
         let (keys, scratch) = scratch.split_at_mut(self.packed_keys::<f32>());
         let (values, scratch) = scratch.split_at_mut(self.packed_values::<f32>());
         self.pack(cpu, [k, v], KeyValuesMut { keys: &mut *keys, values: &mut *values });

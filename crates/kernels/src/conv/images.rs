@@ -1,6 +1,7 @@
 //! Convolution of `[batch, channels, height, width]` and its gradients, for training.
 
 use super::patches::{Patches, Turned};
+use crate::buffer::check_scratch;
 use crate::gemm::matmul::multiply;
 use crate::gemm::{Epilogue, RowsMut, Store, matmul, matmul_scratch};
 use crate::matrix::Matrix;
@@ -69,7 +70,7 @@ impl Conv {
         assert_eq!(weights, self.out_channels * self.taps(), "the weights of {self:?}");
         assert_eq!(y, self.batch * self.out_channels * self.out_pixels(), "the output of {self:?}");
         let (given, needed) = scratch;
-        assert!(given >= needed, "{needed} values of scratch space are needed, {given} were given");
+        check_scratch(given, needed);
     }
 
     /// The patches of a padded image.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Conv;
+use crate::buffer::check_scratch;
 use crate::gemm::layout::SharedRows;
 use crate::gemm::{Epilogue, Rows, RowsMut, Weights, linear, linear_scratch};
 use crate::matrix::Matrix;
@@ -66,12 +67,7 @@ impl Conv {
             (self.depth(), self.out_channels),
             "the weights of {self:?}"
         );
-        let needed = self.pixels_scratch(cpu, weights);
-        assert!(
-            scratch.len() >= needed,
-            "{needed} values of scratch space are needed, {} were given",
-            scratch.len()
-        );
+        check_scratch(scratch.len(), self.pixels_scratch(cpu, weights));
         let (y, share) = (y.shared(), self.pixels_share(weights));
         let alone = Cpu::single(cpu.isa());
         cpu.threads().each_with_scratch(
@@ -124,10 +120,7 @@ impl Kernel for Gather<'_> {
                     let count = LANES.min(conv.in_channels - channel);
                     let value = if inside {
                         // SAFETY: the pixel and `count` channels lie in the image, side by side.
-                        unsafe {
-                            let from = x.as_ptr().add(x.strides().offset::<f32>(from, channel));
-                            s.load_part(std::slice::from_raw_parts(from, count), 0.0)
-                        }
+                        unsafe { x.lanes(s, from, channel, count) }
                     } else {
                         s.zero()
                     };

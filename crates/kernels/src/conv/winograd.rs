@@ -11,10 +11,14 @@
 use std::ops::Range;
 
 use crate::activation::Activation;
+use crate::buffer::check_scratch;
 use crate::gemm::layout::{PANEL, SharedRows};
 use crate::gemm::{Epilogue, Float, Panels, Rows, RowsMut};
-use crate::simd::{Kernel, LANES, Simd};
 use crate::threads::Cpu;
+
+mod transforms;
+
+use transforms::{FromPoints, ToPoints, weight_transform};
 
 /// A convolution by 3x3 kernels, stride 1, one row of zeros around the image, so that the output has its size.
 ///
@@ -47,62 +51,6 @@ const TILES: usize = 112;
 
 /// Output channels that are worked on together.
 const GROUP: usize = 4 * PANEL;
-
-/// The points: 0, ±NEAR, ±FAR and infinity.
-const NEAR: f32 = 0.625;
-const FAR: f32 = 1.5;
-const NEAR2: f32 = NEAR * NEAR;
-const FAR2: f32 = FAR * FAR;
-
-/// `G`: how three weights become six factors, divided by what the interpolation asks for.
-fn weight_transform() -> [[f64; 3]; IN] {
-    let (near, far) = (f64::from(NEAR), f64::from(FAR));
-    let at = |point: f64, divisor: f64| [1.0 / divisor, point / divisor, point * point / divisor];
-    let difference = near * near - far * far;
-    [
-        at(0.0, near * near * far * far),
-        at(near, 2.0 * near * near * difference),
-        at(-near, 2.0 * near * near * difference),
-        at(far, -2.0 * far * far * difference),
-        at(-far, -2.0 * far * far * difference),
-        [0.0, 0.0, 1.0],
-    ]
-}
-
-/// A row of `B^T d`.
-#[inline(always)]
-fn input_transform<S: Simd>(s: S, d: [S::F32; IN]) -> [S::F32; IN] {
-    let (near, far) = (s.splat(NEAR), s.splat(FAR));
-    let (near2, far2) = (s.splat(NEAR2), s.splat(FAR2));
-    let (sum, product) = (s.splat(NEAR2 + FAR2), s.splat(NEAR2 * FAR2));
-    let even_near = s.neg_mul_add(far2, d[2], d[4]);
-    let odd_near = s.neg_mul_add(far2, d[1], d[3]);
-    let even_far = s.neg_mul_add(near2, d[2], d[4]);
-    let odd_far = s.neg_mul_add(near2, d[1], d[3]);
-    [
-        s.mul_add(product, d[0], s.neg_mul_add(sum, d[2], d[4])),
-        s.mul_add(near, odd_near, even_near),
-        s.neg_mul_add(near, odd_near, even_near),
-        s.mul_add(far, odd_far, even_far),
-        s.neg_mul_add(far, odd_far, even_far),
-        s.mul_add(product, d[1], s.neg_mul_add(sum, d[3], d[5])),
-    ]
-}
-
-/// A row of `A^T m`.
-#[inline(always)]
-fn output_transform<S: Simd>(s: S, m: [S::F32; IN]) -> [S::F32; OUT] {
-    let (near, far) = (s.splat(NEAR), s.splat(FAR));
-    let (even_near, odd_near) = (s.add(m[1], m[2]), s.mul(near, s.sub(m[1], m[2])));
-    let (even_far, odd_far) = (s.add(m[3], m[4]), s.mul(far, s.sub(m[3], m[4])));
-    let (near2, far2) = (s.splat(NEAR2), s.splat(FAR2));
-    [
-        s.add(m[0], s.add(even_near, even_far)),
-        s.add(odd_near, odd_far),
-        s.mul_add(far2, even_far, s.mul(near2, even_near)),
-        s.add(m[5], s.mul_add(far2, odd_far, s.mul(near2, odd_near))),
-    ]
-}
 
 impl Winograd {
     /// Values that packed weights take.
@@ -200,12 +148,7 @@ impl Winograd {
         assert_eq!(weights.packed.len(), self.packed_len::<T>(), "the packed weights of {self:?}");
         let fits = weights.bias.is_none_or(|bias| bias.len() == self.out_channels);
         assert!(fits, "one bias for each channel of the output of {self:?}");
-        let needed = self.scratch::<T>(cpu);
-        assert!(
-            scratch.len() >= needed,
-            "{needed} values of scratch space are needed, {} were given",
-            scratch.len()
-        );
+        check_scratch(scratch.len(), self.scratch::<T>(cpu));
         let (y, count, block) = (y.shared(), self.tile_count(), self.block(cpu));
         let tasks = (0..count).step_by(block.max(1)).map(|first| first..count.min(first + block));
         let share = self.share::<T>(cpu).iter().sum();
@@ -278,131 +221,6 @@ pub struct WinogradWeights<'a, T = f32> {
     pub bias: Option<&'a [f32]>,
     /// A function of each output.
     pub activation: Activation,
-}
-
-/// `B^T d B` of some tiles, for all channels.
-struct ToPoints<'a, T> {
-    conv: &'a Winograd,
-    x: Rows<'a, f32>,
-    tiles: Range<usize>,
-    block: usize,
-    /// 36 times planes of tiles, `[in_channels / L][block][L]` with L values in a line.
-    to: &'a mut [T],
-}
-
-impl<T: Float> Kernel for ToPoints<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { conv, x, tiles, block, to } = self;
-        let point_len = Winograd::point_len::<T>(conv.in_channels, block);
-        assert!(to.len() >= POINTS * point_len && tiles.len() <= block);
-        for (index, tile) in tiles.enumerate() {
-            let (image, [top, left]) = conv.place(tile);
-            for channel in (0..conv.in_channels).step_by(LANES) {
-                let count = LANES.min(conv.in_channels - channel);
-                let mut rows = [[s.zero(); IN]; IN];
-                for (j, dx) in (0..IN).enumerate() {
-                    let mut column = [s.zero(); IN];
-                    for (dy, value) in column.iter_mut().enumerate() {
-                        // One pixel above and to the left of the outputs; zeros lie around the image.
-                        let (y, x_at) = ((top + dy).wrapping_sub(1), (left + dx).wrapping_sub(1));
-                        if y < conv.height && x_at < conv.width {
-                            let pixel = (image * conv.height + y) * conv.width + x_at;
-                            // SAFETY: the pixel and `count` channels lie in the image, side by side.
-                            *value = unsafe {
-                                let from =
-                                    x.as_ptr().add(x.strides().offset::<f32>(pixel, channel));
-                                s.load_part(std::slice::from_raw_parts(from, count), 0.0)
-                            };
-                        }
-                    }
-                    for (row, value) in rows.iter_mut().zip(input_transform(s, column)) {
-                        row[j] = value;
-                    }
-                }
-                let line = channel / T::PER_LINE * block + index;
-                let plane = line * T::PER_LINE + channel % T::PER_LINE;
-                for (i, row) in rows.into_iter().enumerate() {
-                    for (j, value) in input_transform(s, row).into_iter().enumerate() {
-                        // SAFETY: asserted above: every point has planes for all channels and tiles; `T` is the format
-                        // of so many values in a word.
-                        unsafe {
-                            let at = to.as_mut_ptr().add((i * IN + j) * point_len + plane);
-                            if T::PER_WORD == 2 {
-                                s.store_bf16_ptr(at.cast(), value);
-                            } else {
-                                s.store_ptr(at.cast(), value);
-                            }
-                        };
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// `A^T m A` of some tiles, for a group of channels.
-struct FromPoints<'a> {
-    conv: &'a Winograd,
-    /// 36 times planes of tiles, `[channels / 16][block][16]`.
-    from: &'a [f32],
-    tiles: Range<usize>,
-    block: usize,
-    channels: Range<usize>,
-    bias: Option<&'a [f32]>,
-    activation: Activation,
-    y: SharedRows<f32>,
-}
-
-impl Kernel for FromPoints<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { conv, from, tiles, block, channels, bias, activation, y } = self;
-        let point_len = Winograd::point_len::<f32>(conv.out_channels.min(GROUP), block);
-        assert!(from.len() >= POINTS * point_len && tiles.len() <= block);
-        for (index, tile) in tiles.enumerate() {
-            let (image, [top, left]) = conv.place(tile);
-            for channel in (0..channels.len()).step_by(LANES) {
-                let count = LANES.min(channels.len() - channel);
-                let bias =
-                    bias.map_or(s.zero(), |bias| s.load_part(&bias[channel..channel + count], 0.0));
-                let plane = (channel / LANES * block + index) * LANES;
-                let mut rows = [[s.zero(); IN]; OUT];
-                for j in 0..IN {
-                    let mut column = [s.zero(); IN];
-                    for (i, value) in column.iter_mut().enumerate() {
-                        // SAFETY: asserted above: every point has planes for all channels of the group and tiles.
-                        *value = unsafe {
-                            s.load_ptr(from.as_ptr().add((i * IN + j) * point_len + plane))
-                        };
-                    }
-                    for (row, value) in rows.iter_mut().zip(output_transform(s, column)) {
-                        row[j] = value;
-                    }
-                }
-                for (dy, row) in rows.into_iter().enumerate() {
-                    for (dx, value) in output_transform(s, row).into_iter().enumerate() {
-                        if top + dy < conv.height && left + dx < conv.width {
-                            let pixel = (image * conv.height + top + dy) * conv.width + left + dx;
-                            let value = activation.apply(s, s.add(value, bias));
-                            // SAFETY: the pixel and `count` channels lie in the output; this task alone has this tile.
-                            let to = unsafe {
-                                std::slice::from_raw_parts_mut(
-                                    y.at(pixel, channels.start + channel),
-                                    count,
-                                )
-                            };
-                            s.store_part(to, value);
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod place;
 use self::passes::{Backward, Forward};
 use self::place::Place;
 use super::row::STEP;
+use crate::buffer::check_scratch;
 use crate::gemm::{Rows, RowsMut};
 use crate::simd::LANES;
 use crate::threads::Cpu;
@@ -122,6 +123,7 @@ impl FocalChain<'_> {
     ) {
         let shape = (projection.rows(), projection.columns());
         self.check(shape, context.len(), weights.len(), saved.len());
+        check_scratch(scratch.len(), self.forward_scratch(cpu));
         if context.is_empty() {
             return;
         }
@@ -160,6 +162,7 @@ impl FocalChain<'_> {
         self.check(shape, dcontext.len(), weights.len(), saved.len());
         let gradients = (dprojection.rows(), dprojection.columns());
         self.check(gradients, dcontext.len(), dweights.len(), saved.len());
+        check_scratch(scratch.len(), self.backward_scratch(cpu));
         if dcontext.is_empty() {
             return dweights.fill(0.0);
         }

@@ -6,10 +6,9 @@
 
 use std::ops::Range;
 
-use half::bf16;
-
 use super::row::{ConvolvedRow, Ring, STEP};
-use crate::gemm::layout::SharedRows;
+use crate::buffer::check_scratch;
+use crate::gemm::output::Target;
 use crate::gemm::{Output, Rows};
 use crate::matrix::Matrix;
 use crate::simd::{Kernel, LANES, Simd, math};
@@ -93,7 +92,9 @@ impl FocalContext<'_> {
             "the gates must be [pixels, levels]"
         );
         assert_eq!(global.len(), channels, "one global value for each channel");
-        let target = Target::new(context, pixels, channels);
+        check_scratch(scratch.len(), self.scratch(cpu));
+        assert_eq!(context.shape(), (pixels, channels), "the context must be [pixels, channels]");
+        let target = context.shared();
         if pixels == 0 || channels == 0 {
             return;
         }
@@ -134,24 +135,6 @@ impl FocalContext<'_> {
         for (global, sums) in global.chunks_mut(LANES).zip(row_sums.chunks(self.height * LANES)) {
             cpu.isa().run(Global { sums, share, global });
         }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Target {
-    F32(SharedRows<f32>),
-    Bf16(SharedRows<bf16>),
-}
-
-impl Target {
-    #[track_caller]
-    fn new(output: Output<'_>, rows: usize, columns: usize) -> Self {
-        let (shape, target) = match output {
-            Output::F32(out) => ((out.rows(), out.columns()), Target::F32(out.shared())),
-            Output::Bf16(out) => ((out.rows(), out.columns()), Target::Bf16(out.shared())),
-        };
-        assert_eq!(shape, (rows, columns), "the context must be [pixels, channels]");
-        target
     }
 }
 
@@ -338,21 +321,7 @@ unsafe fn sum_row<S: Simd>(
                 sum = s.mul_add(c, s.splat(*gates.add(l)), sum);
             }
             sum = s.mul(sum, scale);
-            match target {
-                Target::F32(out) if count == LANES => s.store_ptr(out.at(pixel, column), sum),
-                Target::F32(out) => {
-                    s.store_part(std::slice::from_raw_parts_mut(out.at(pixel, column), count), sum);
-                }
-                Target::Bf16(out) => {
-                    let mut narrow = [0u16; LANES];
-                    s.store_bf16_ptr(narrow.as_mut_ptr(), sum);
-                    std::ptr::copy_nonoverlapping(
-                        narrow.as_ptr(),
-                        out.at(pixel, column).cast(),
-                        count,
-                    );
-                }
-            }
+            target.write(s, pixel, column, count, sum);
         }
     }
     total
@@ -381,6 +350,8 @@ impl Kernel for Global<'_> {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::gemm::{RowsMut, plane_rows};
     use crate::testing::{Random, assert_close, erf, machines};

@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use super::row::{ConvolvedRow, Ring, RowGradient, STEP};
+use super::row::{ConvolvedRow, Order, Ring, RowGradient, STEP, pack_filters};
+use crate::buffer::check_scratch;
 use crate::simd::{Kernel, LANES, Simd};
 use crate::threads::Cpu;
 
@@ -141,11 +142,7 @@ impl Depthwise {
         let len = self.batch * self.channels * self.height * self.width;
         assert_eq!(images, [len; 2], "the images of {self:?}");
         assert_eq!(weights, self.channels * self.kernel.pow(2), "the weights of {self:?}");
-        let needed = self.scratch(cpu);
-        assert!(
-            scratch >= needed,
-            "{needed} values of scratch space are needed, {scratch} were given"
-        );
+        check_scratch(scratch, self.scratch(cpu));
     }
 
     /// Values of a kept row: zeros on either side and a whole step more.
@@ -175,12 +172,6 @@ impl Depthwise {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Order {
-    Forward,
-    Turned,
-}
-
 /// Up to sixteen channels of an image, filtered.
 struct Filter<'a> {
     shape: &'a Depthwise,
@@ -198,16 +189,9 @@ impl Kernel for Filter<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { shape, x, weights, order, y: out, scratch } = self;
         let &Depthwise { height, width, kernel, .. } = shape;
-        let (radius, taps) = (kernel / 2, kernel * kernel);
+        let radius = kernel / 2;
         let (ring, row, packed) = shape.cut(scratch);
-        for (index, packed) in packed.iter_mut().enumerate() {
-            let (tap, channel) = (index / LANES, index % LANES);
-            let tap = match order {
-                Order::Forward => tap,
-                Order::Turned => taps - 1 - tap,
-            };
-            *packed = weights.get(channel * taps + tap).copied().unwrap_or(0.0);
-        }
+        pack_filters(weights, order, packed);
         let sums = row.as_mut_ptr();
         for step in 0..height + radius {
             if step < height {
@@ -293,7 +277,7 @@ impl Kernel for Gradient<'_> {
 /// # Safety
 /// `to` has room for the pixels of the range.
 #[inline(always)]
-pub(crate) unsafe fn to_pixels<S: Simd>(
+unsafe fn to_pixels<S: Simd>(
     s: S,
     planes: &[f32],
     pixels: usize,
@@ -320,7 +304,7 @@ pub(crate) unsafe fn to_pixels<S: Simd>(
 /// # Safety
 /// `from` holds the pixels of the range.
 #[inline(always)]
-pub(crate) unsafe fn from_pixels<S: Simd>(
+unsafe fn from_pixels<S: Simd>(
     s: S,
     from: *const f32,
     planes: &mut [f32],

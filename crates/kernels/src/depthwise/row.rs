@@ -24,6 +24,29 @@ impl Ring {
     }
 }
 
+/// Which way round filters are applied.
+#[derive(Clone, Copy)]
+pub(super) enum Order {
+    /// As they are.
+    Forward,
+    /// Turned by half a circle, as for the gradient of the input.
+    Turned,
+}
+
+/// Packs the filters of up to sixteen channels, `[channels][taps]`, as `[taps][16]`; those of missing channels are zero.
+#[inline(always)]
+pub(super) fn pack_filters(filters: &[f32], order: Order, packed: &mut [f32]) {
+    let taps = packed.len() / LANES;
+    for (index, packed) in packed.iter_mut().enumerate() {
+        let (tap, channel) = (index / LANES, index % LANES);
+        let tap = match order {
+            Order::Forward => tap,
+            Order::Turned => taps - 1 - tap,
+        };
+        *packed = filters.get(channel * taps + tap).copied().unwrap_or(0.0);
+    }
+}
+
 /// One row of a convolution.
 pub(super) struct ConvolvedRow {
     pub from: Ring,

@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use half::bf16;
-
 use super::dot::Dot;
-use super::layout::{PANEL, Rows, RowsMut, SharedRows};
+use super::layout::{PANEL, Rows};
+use super::output::{Output, Target};
 use crate::activation::Activation;
 use crate::simd::{LANES, Simd};
 
@@ -63,27 +62,6 @@ pub struct Context<'a> {
     pub values: &'a [f32],
 }
 
-/// Where a product goes.
-#[derive(Debug)]
-pub enum Output<'a> {
-    /// As f32.
-    F32(RowsMut<'a, f32>),
-    /// Rounded to bfloat16, ready to be the rows of the next product.
-    Bf16(RowsMut<'a, bf16>),
-}
-
-impl<'a> From<RowsMut<'a, f32>> for Output<'a> {
-    fn from(rows: RowsMut<'a, f32>) -> Self {
-        Output::F32(rows)
-    }
-}
-
-impl<'a> From<RowsMut<'a, bf16>> for Output<'a> {
-    fn from(rows: RowsMut<'a, bf16>) -> Self {
-        Output::Bf16(rows)
-    }
-}
-
 /// Scales that make int8 sums into values.
 #[derive(Clone, Copy)]
 pub(crate) struct Dequantize<'a> {
@@ -97,12 +75,6 @@ pub(crate) struct Finish<'a> {
     dequantize: Option<Dequantize<'a>>,
     target: Target,
     columns: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Target {
-    F32(SharedRows<f32>),
-    Bf16(SharedRows<bf16>),
 }
 
 impl<'a> Finish<'a> {
@@ -150,22 +122,12 @@ impl<'a> Finish<'a> {
                 "the scales must have the shape of the product"
             );
         }
-        let target = match output {
-            Output::F32(out) => {
-                shape("the output", (out.rows(), out.columns()));
-                Target::F32(out.shared())
-            }
-            Output::Bf16(out) => {
-                shape("the output", (out.rows(), out.columns()));
-                assert_eq!(
-                    epilogue.store,
-                    Store::Replace,
-                    "a bfloat16 output can only be replaced"
-                );
-                Target::Bf16(out.shared())
-            }
-        };
-        Self { epilogue, dequantize, target, columns }
+        shape("the output", output.shape());
+        assert!(
+            matches!(output, Output::F32(_)) || epilogue.store == Store::Replace,
+            "a bfloat16 output can only be replaced"
+        );
+        Self { epilogue, dequantize, target: output.shared(), columns }
     }
 
     /// Fetches the part of the output that a tile will write, while the tile is being computed: a store to memory that is
@@ -303,7 +265,7 @@ impl<'a> Finish<'a> {
             unsafe {
                 let mut x = lanes.value(tile_row, scales);
                 if let (Store::Add, Target::F32(out)) = (store, self.target) {
-                    x = s.add(x, lanes.load(out.at(row, lanes.column)));
+                    x = s.add(x, s.load_first(out.at(row, lanes.column), lanes.count, 0.0));
                 }
                 if let Some(bias) = row_bias {
                     x = s.add(x, s.splat(*bias.get_unchecked(row)));
@@ -320,7 +282,7 @@ impl<'a> Finish<'a> {
                 if let Some(residual) = residual {
                     x = s.add(x, lanes.of_matrix(residual, row));
                 }
-                lanes.write(self.target, row, x);
+                self.target.write(s, row, lanes.column, lanes.count, x);
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use half::bf16;
 
-use super::epilogue::{Epilogue, Output};
+use super::epilogue::Epilogue;
 use super::layout::{Element, Panels, Rows, RowsMut};
+use super::output::Output;
 use super::pack::{pack_bf16, pack_f32};
 use super::rows::narrow_rows;
 use super::{gemm_bf16, gemm_f32};
@@ -71,7 +72,8 @@ impl Float for f32 {
     }
 }
 
-/// From one narrow row to the next: whole lines, and never a multiple of a page.
+/// From one narrow row to the next: whole lines, and one more, since rows whose length is a multiple of a page, as widths
+/// often are, compete for the same few sets of the cache.
 fn pitch(columns: usize) -> usize {
     columns.next_multiple_of(bf16::PER_LINE) + bf16::PER_LINE
 }

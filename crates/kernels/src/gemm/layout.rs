@@ -6,6 +6,8 @@ use std::ops::Range;
 use bytemuck::Pod;
 use half::bf16;
 
+use crate::simd::Simd;
+
 mod chunks;
 mod copy;
 mod panels;
@@ -68,6 +70,17 @@ impl Strides {
         row * self.row + column / T::PER_LINE * self.line + column % T::PER_LINE
     }
 
+    /// Where a range of columns begins, which must be at the start of a line.
+    #[track_caller]
+    fn start<T: Element>(self, columns: &Range<usize>) -> usize {
+        assert!(
+            columns.start.is_multiple_of(T::PER_LINE),
+            "columns {columns:?} start inside a line of {}",
+            T::PER_LINE
+        );
+        columns.start / T::PER_LINE * self.line
+    }
+
     /// Asserts that a matrix of this shape lies within `len` values.
     #[track_caller]
     fn check<T: Element>(self, rows: usize, columns: usize, len: usize) {
@@ -83,6 +96,12 @@ impl Strides {
             "a matrix of {rows}x{columns} with strides {self:?} does not fit in {len} values"
         );
     }
+}
+
+/// Asserts that a range lies within the rows, columns or depth that there are.
+#[track_caller]
+fn check_part(name: &str, range: &Range<usize>, len: usize) {
+    assert!(range.start <= range.end && range.end <= len, "{name} {range:?} of {len}");
 }
 
 /// The distance between planes, in rows, that keeps equal pixels of many planes from competing for the same few sets
@@ -159,11 +178,7 @@ impl<'a, T: Element> Rows<'a, T> {
     /// If the range exceeds the rows.
     #[track_caller]
     pub fn slice_rows(&self, range: Range<usize>) -> Self {
-        assert!(
-            range.start <= range.end && range.end <= self.rows,
-            "rows {range:?} of {}",
-            self.rows
-        );
+        check_part("rows", &range, self.rows);
         Self {
             start: self.start.wrapping_add(range.start * self.strides.row),
             rows: range.len(),
@@ -177,17 +192,8 @@ impl<'a, T: Element> Rows<'a, T> {
     /// If the range exceeds the columns or starts inside a line of [`Element::PER_LINE`] values.
     #[track_caller]
     pub fn slice_columns(&self, range: Range<usize>) -> Self {
-        assert!(
-            range.start <= range.end && range.end <= self.columns,
-            "columns {range:?} of {}",
-            self.columns
-        );
-        assert!(
-            range.start.is_multiple_of(T::PER_LINE),
-            "columns {range:?} start inside a line of {}",
-            T::PER_LINE
-        );
-        let start = self.start.wrapping_add(range.start / T::PER_LINE * self.strides.line);
+        check_part("columns", &range, self.columns);
+        let start = self.start.wrapping_add(self.strides.start::<T>(&range));
         Self { start, columns: range.len(), ..*self }
     }
 
@@ -197,6 +203,27 @@ impl<'a, T: Element> Rows<'a, T> {
 
     pub(crate) fn as_ptr(&self) -> *const T {
         self.start
+    }
+}
+
+impl Rows<'_, f32> {
+    /// `count` columns of a row, at most sixteen, from `column`, a multiple of sixteen, on; the other lanes are zero.
+    ///
+    /// # Safety
+    /// The row and these columns lie in the matrix.
+    #[inline(always)]
+    pub(crate) unsafe fn lanes<S: Simd>(
+        self,
+        s: S,
+        row: usize,
+        column: usize,
+        count: usize,
+    ) -> S::F32 {
+        // SAFETY: promised by the caller; the columns lie side by side within a line.
+        unsafe {
+            let from = self.start.add(self.strides.offset::<f32>(row, column));
+            s.load_part(std::slice::from_raw_parts(from, count), 0.0)
+        }
     }
 }
 
@@ -282,17 +309,8 @@ impl<'a, T: Element> RowsMut<'a, T> {
     /// If the range exceeds the columns or starts inside a line of [`Element::PER_LINE`] values.
     #[track_caller]
     pub fn slice_columns(self, range: Range<usize>) -> Self {
-        assert!(
-            range.start <= range.end && range.end <= self.columns,
-            "columns {range:?} of {}",
-            self.columns
-        );
-        assert!(
-            range.start.is_multiple_of(T::PER_LINE),
-            "columns {range:?} start inside a line of {}",
-            T::PER_LINE
-        );
-        let start = self.start.wrapping_add(range.start / T::PER_LINE * self.strides.line);
+        check_part("columns", &range, self.columns);
+        let start = self.start.wrapping_add(self.strides.start::<T>(&range));
         Self { start, columns: range.len(), ..self }
     }
 

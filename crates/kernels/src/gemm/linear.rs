@@ -2,11 +2,13 @@
 
 use half::bf16;
 
-use super::epilogue::{Epilogue, Output};
+use super::epilogue::Epilogue;
 use super::layout::{Element, Panels, Rows, RowsMut};
+use super::output::Output;
 use super::pack::QuantizedPanels;
 use super::rows::{QuantizedRows, narrow_rows, quantize_rows};
 use super::{gemm_bf16, gemm_f32, gemm_int8};
+use crate::buffer::check_scratch;
 use crate::threads::Cpu;
 
 /// Packed weights.
@@ -64,11 +66,7 @@ pub fn linear(
     let count = rows.rows();
     assert_eq!(rows.columns(), weights.depth(), "the rows must be as long as the weights are deep");
     let needed = linear_scratch(weights, count);
-    assert!(
-        scratch.len() >= needed,
-        "{needed} values of scratch space are needed, {} were given",
-        scratch.len()
-    );
+    check_scratch(scratch.len(), needed);
     match weights {
         Weights::F32(panels) => gemm_f32(cpu, rows, *panels, epilogue, output),
         Weights::Bf16(panels) => {

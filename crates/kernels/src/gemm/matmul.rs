@@ -7,6 +7,7 @@ use super::epilogue::{Epilogue, Finish, Store};
 use super::layout::{PANEL, RowsMut};
 use super::pack::{PackPanel, PanelSource};
 use super::tile::{PanelWords, RowWords, STRIP, strip};
+use crate::buffer::check_scratch;
 use crate::matrix::Matrix;
 use crate::simd::{LANES, Simd};
 use crate::threads::Cpu;
@@ -56,12 +57,7 @@ pub(crate) fn multiply<P: PanelSource>(
 ) {
     let (rows, depth, columns) = (a.rows(), a.columns(), b.columns());
     assert_eq!(depth, b.rows(), "the left matrix must be as wide as the right one is high");
-    let needed = matmul_scratch(cpu, depth, columns);
-    assert!(
-        scratch.len() >= needed,
-        "{needed} values of scratch space are needed, {} were given",
-        scratch.len()
-    );
+    check_scratch(scratch.len(), matmul_scratch(cpu, depth, columns));
     let (packed, workers) = scratch.split_at_mut(packed_len(depth, columns));
     for first in (0..columns).step_by(COLUMN_BLOCK) {
         let panels = first / PANEL..columns.min(first + COLUMN_BLOCK).div_ceil(PANEL);
@@ -185,32 +181,9 @@ fn pack_strip<S: Simd>(
     depth: Range<usize>,
     to: &mut [f32],
 ) {
-    let [row_stride, column_stride] = a.strides();
-    let lines = depth.clone().step_by(LANES).zip(to.chunks_mut(rows.len() * LANES));
-    for (start, plane) in lines {
-        let count = LANES.min(depth.end - start);
-        let mut row = rows.start;
-        while row < rows.end {
-            let to = &mut plane[(row - rows.start) * LANES..];
-            if column_stride == 1 && count == LANES {
-                // SAFETY: sixteen values of the row lie inside, side by side.
-                let x = unsafe { s.load_ptr(a.ptr(row, start)) };
-                s.store_part(to, x);
-                row += 1;
-            } else if row_stride == 1 && count == LANES && row + LANES <= rows.end {
-                // SAFETY: a square of sixteen rows and columns lies inside, its rows side by side.
-                let columns = std::array::from_fn(|c| unsafe { s.load_ptr(a.ptr(row, start + c)) });
-                for (r, x) in s.transpose(columns).into_iter().enumerate() {
-                    s.store_part(&mut to[r * LANES..], x);
-                }
-                row += LANES;
-            } else {
-                for (lane, to) in to[..count].iter_mut().enumerate() {
-                    *to = a.at(row, start + lane);
-                }
-                row += 1;
-            }
-        }
+    for (start, plane) in depth.clone().step_by(LANES).zip(to.chunks_mut(rows.len() * LANES)) {
+        let columns = start..depth.end.min(start + LANES);
+        a.copy_lanes::<S, LANES>(s, rows.clone(), columns, plane);
     }
 }
 

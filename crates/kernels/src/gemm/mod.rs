@@ -15,19 +15,23 @@ mod int8;
 pub(crate) mod layout;
 mod linear;
 pub(crate) mod matmul;
+pub(crate) mod output;
 pub(crate) mod pack;
-#[cfg(test)]
-mod reference;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod tile;
+
+use std::ops::Range;
 
 use ::half::bf16 as Bf16;
 
-pub use epilogue::{Context, Epilogue, Output, Store};
+pub use epilogue::{Context, Epilogue, Store};
 pub use float::Float;
 pub use layout::{Element, Panels, Rows, RowsMut, plane_rows};
 pub use linear::{Weights, linear, linear_scratch};
 pub use matmul::{matmul, matmul_scratch};
+pub use output::Output;
 pub use pack::{QuantizedPanels, pack_bf16, pack_f32, pack_int8};
 pub use rows::{QuantizedRows, narrow_rows, quantize_rows};
 
@@ -70,7 +74,7 @@ pub fn gemm_bf16(
 /// `rows [m, k]` by `panels [k, n]` in bytes with a scale for each row and column, summed exactly in 32 bits.
 ///
 /// # Panics
-/// As [`gemm_f32`].
+/// As [`gemm_f32`]; the rows must have a multiple of four columns, as [`quantize_rows`] fills them up.
 pub fn gemm_int8(
     cpu: &Cpu,
     rows: QuantizedRows<'_>,
@@ -153,8 +157,8 @@ impl DotKernel for Product<'_> {
 /// One strip of rows by a group of panels.
 struct Task<'a> {
     product: &'a Product<'a>,
-    rows: std::ops::Range<usize>,
-    panels: std::ops::Range<usize>,
+    rows: Range<usize>,
+    panels: Range<usize>,
 }
 
 impl DotKernel for Task<'_> {

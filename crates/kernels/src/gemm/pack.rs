@@ -15,15 +15,7 @@ use crate::threads::Cpu;
 /// # Panics
 /// If `panels` does not have [`Panels::len`] values.
 pub fn pack_f32(cpu: &Cpu, matrix: Matrix<'_>, panels: &mut [f32]) {
-    let len = Panels::<f32>::len(matrix.rows(), matrix.columns());
-    assert_eq!(
-        panels.len(),
-        len,
-        "panels of {}x{} take {len} values",
-        matrix.rows(),
-        matrix.columns()
-    );
-    let stride = (matrix.rows() * PANEL).max(1);
+    let stride = panel_stride(matrix, panels);
     cpu.threads().each(panels.chunks_mut(stride).enumerate(), |(panel, to)| {
         cpu.isa().run(PackPanel {
             source: &matrix,
@@ -39,10 +31,7 @@ pub fn pack_f32(cpu: &Cpu, matrix: Matrix<'_>, panels: &mut [f32]) {
 /// # Panics
 /// If `panels` does not have [`Panels::len`] values.
 pub fn pack_bf16(cpu: &Cpu, matrix: Matrix<'_>, panels: &mut [bf16]) {
-    let (depth, columns) = (matrix.rows(), matrix.columns());
-    let len = Panels::<bf16>::len(depth, columns);
-    assert_eq!(panels.len(), len, "panels of {depth}x{columns} take {len} values");
-    let stride = (depth.next_multiple_of(bf16::PER_WORD) * PANEL).max(1);
+    let (depth, stride) = (matrix.rows(), panel_stride(matrix, panels));
     cpu.threads().each(panels.chunks_mut(stride).enumerate(), |(panel, to)| {
         for (index, to) in to.chunks_mut(NARROWED * PANEL).enumerate() {
             let rows = index * NARROWED..depth.min((index + 1) * NARROWED);
@@ -52,6 +41,15 @@ pub fn pack_bf16(cpu: &Cpu, matrix: Matrix<'_>, panels: &mut [bf16]) {
             cpu.isa().run(Interleave { wide: &wide, to });
         }
     });
+}
+
+/// Values from one panel of a packed matrix to the next, of which `panels` must hold the right number.
+#[track_caller]
+fn panel_stride<T: Element>(matrix: Matrix<'_>, panels: &[T]) -> usize {
+    let (depth, columns) = (matrix.rows(), matrix.columns());
+    let len = Panels::<T>::len(depth, columns);
+    assert_eq!(panels.len(), len, "panels of {depth}x{columns} take {len} values");
+    (depth.next_multiple_of(T::PER_WORD) * PANEL).max(1)
 }
 
 /// Rows of a panel that are rounded to bfloat16 at a time.
@@ -125,7 +123,7 @@ pub fn pack_int8(
     scales: &mut [f32],
     offsets: &mut [i32],
 ) {
-    let (depth, columns) = (matrix.rows(), matrix.columns());
+    let (depth, columns, stride) = (matrix.rows(), matrix.columns(), panel_stride(matrix, panels));
     assert!(depth <= 66_000, "the 32-bit sums of depth {depth} could overflow");
     assert_eq!(scales.len(), columns, "one scale for each column");
     assert_eq!(
@@ -138,42 +136,22 @@ pub fn pack_int8(
             (0..depth).fold(0f32, |greatest, row| greatest.max(matrix.at(row, column).abs()));
         *scale = greatest / 127.0;
     }
-    let scales = &*scales;
-    pack_with(cpu, matrix, panels, |column, x| {
-        let scaled = if scales[column] > 0.0 { x / scales[column] } else { 0.0 };
-        scaled.round_ties_even().clamp(-127.0, 127.0) as i8
-    });
-    for (panel, offsets) in
-        panels.chunks(PANEL * depth.next_multiple_of(4).max(1)).zip(offsets.chunks_mut(PANEL))
-    {
-        offsets.fill(0);
-        for words in panel.chunks(PANEL * 4) {
-            for (offset, word) in offsets.iter_mut().zip(words.chunks(4)) {
-                *offset -= 128 * word.iter().map(|&byte| i32::from(byte)).sum::<i32>();
+    offsets.fill(0);
+    let tasks = panels.chunks_mut(stride).zip(offsets.chunks_mut(PANEL)).zip(scales.chunks(PANEL));
+    cpu.threads().each(tasks.enumerate(), |(panel, ((to, offsets), scales))| {
+        to.fill(0);
+        for (lane, &scale) in scales.iter().enumerate() {
+            for row in 0..depth {
+                let x = matrix.at(row, panel * PANEL + lane);
+                let scaled = if scale > 0.0 { x / scale } else { 0.0 };
+                let (word, place) = (row / i8::PER_WORD, row % i8::PER_WORD);
+                to[(word * PANEL + lane) * i8::PER_WORD + place] =
+                    scaled.round_ties_even().clamp(-127.0, 127.0) as i8;
             }
         }
-    }
-}
-
-/// Packs any element type, one value at a time; for weights, once when a model is loaded.
-fn pack_with<T: Element>(
-    cpu: &Cpu,
-    matrix: Matrix<'_>,
-    panels: &mut [T],
-    convert: impl Fn(usize, f32) -> T + Sync,
-) {
-    let (depth, columns) = (matrix.rows(), matrix.columns());
-    let len = Panels::<T>::len(depth, columns);
-    assert_eq!(panels.len(), len, "panels of {depth}x{columns} take {len} values");
-    let stride = (depth.next_multiple_of(T::PER_WORD) * PANEL).max(1);
-    cpu.threads().each(panels.chunks_mut(stride).enumerate(), |(panel, to)| {
-        to.fill(T::zeroed());
-        for lane in 0..PANEL.min(columns - panel * PANEL) {
-            let column = panel * PANEL + lane;
-            for row in 0..depth {
-                let (word, place) = (row / T::PER_WORD, row % T::PER_WORD);
-                to[(word * PANEL + lane) * T::PER_WORD + place] =
-                    convert(column, matrix.at(row, column));
+        for words in to.as_chunks::<{ i8::PER_WORD }>().0.chunks(PANEL) {
+            for (offset, word) in offsets.iter_mut().zip(words) {
+                *offset -= 128 * word.iter().map(|&byte| i32::from(byte)).sum::<i32>();
             }
         }
     });
@@ -222,22 +200,38 @@ impl PanelSource for Matrix<'_> {
 
     #[inline(always)]
     fn pack<S: Simd>(&self, s: S, rows: Range<usize>, column: usize, to: &mut [f32]) {
-        let count = LANES.min(self.columns().saturating_sub(column));
+        let columns = column..self.columns().min(column + LANES);
+        self.copy_lanes::<S, PANEL>(s, rows, columns, to);
+    }
+}
+
+impl Matrix<'_> {
+    /// Copies up to sixteen columns of some rows as `[rows.len()][PITCH]`, of which the first sixteen of each row are
+    /// written, the last of them as zeros where there are fewer columns.
+    #[inline(always)]
+    pub(crate) fn copy_lanes<S: Simd, const PITCH: usize>(
+        &self,
+        s: S,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        to: &mut [f32],
+    ) {
+        let (column, count) = (columns.start, columns.len());
         let [row_stride, column_stride] = self.strides();
         let mut row = rows.start;
         while row < rows.end {
-            let to = &mut to[(row - rows.start) * PANEL..];
+            let to = &mut to[(row - rows.start) * PITCH..];
             if column_stride == 1 && count == LANES {
                 // SAFETY: sixteen columns of the row lie inside, side by side.
                 let x = unsafe { s.load_ptr(self.ptr(row, column)) };
                 s.store_part(to, x);
                 row += 1;
             } else if row_stride == 1 && count == LANES && row + LANES <= rows.end {
-                // SAFETY: a square of sixteen rows and columns lies inside, its rows side by side.
+                // SAFETY: a square of sixteen rows and columns lies inside, the rows of each column side by side.
                 let columns =
                     std::array::from_fn(|c| unsafe { s.load_ptr(self.ptr(row, column + c)) });
                 for (r, x) in s.transpose(columns).into_iter().enumerate() {
-                    s.store_part(&mut to[r * PANEL..], x);
+                    s.store_part(&mut to[r * PITCH..], x);
                 }
                 row += LANES;
             } else {

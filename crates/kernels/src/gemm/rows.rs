@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::layout::{Element, Rows, RowsMut};
+use super::layout::{Element, Rows, RowsMut, SharedRows};
 use crate::simd::{Kernel, LANES, Simd};
 use crate::threads::Cpu;
 
@@ -21,7 +21,7 @@ struct NarrowRow<'a> {
     from: Rows<'a, f32>,
     row: usize,
     columns: usize,
-    to: super::layout::SharedRows<bf16>,
+    to: SharedRows<bf16>,
 }
 
 impl Kernel for NarrowRow<'_> {
@@ -32,16 +32,8 @@ impl Kernel for NarrowRow<'_> {
         for column in (0..self.columns).step_by(LANES) {
             let x = lanes_of(s, self.from, self.row, column);
             let count = LANES.min(self.columns - column);
-            let mut lanes = [0u16; LANES];
             // SAFETY: `count` columns lie in the output, side by side within a line; this task alone has this row.
-            unsafe {
-                s.store_bf16_ptr(lanes.as_mut_ptr(), x);
-                std::ptr::copy_nonoverlapping(
-                    lanes.as_ptr(),
-                    self.to.at(self.row, column).cast(),
-                    count,
-                );
-            }
+            unsafe { s.store_bf16_first(self.to.at(self.row, column).cast(), count, x) }
         }
     }
 }
@@ -57,11 +49,7 @@ fn lanes_of<S: Simd>(s: S, rows: Rows<'_, f32>, row: usize, column: usize) -> S:
     // SAFETY: `count` columns lie in the row, side by side within a line.
     unsafe {
         let start = rows.as_ptr().add(rows.strides().offset::<f32>(row, column));
-        if count == LANES {
-            s.load_ptr(start)
-        } else {
-            s.load_part(std::slice::from_raw_parts(start, count), 0.0)
-        }
+        s.load_first(start, count, 0.0)
     }
 }
 
@@ -106,7 +94,7 @@ struct QuantizeRow<'a> {
     from: Rows<'a, f32>,
     row: usize,
     columns: usize,
-    to: super::layout::SharedRows<u8>,
+    to: SharedRows<u8>,
 }
 
 impl Kernel for QuantizeRow<'_> {

@@ -1,4 +1,4 @@
-//! The plain product that the tests compare with, and the tests.
+//! The products against a plain one in f64, in every format and layout.
 
 use half::bf16;
 

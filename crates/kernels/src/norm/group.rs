@@ -1,6 +1,7 @@
 //! GroupNorm (Wu and He, "Group Normalization", 2018) and its gradients.
 
 use crate::activation::Activation;
+use crate::buffer::check_scratch;
 use crate::gemm::RowsMut;
 use crate::gemm::layout::SharedRows;
 use crate::simd::{Kernel, LANES, Simd};
@@ -75,11 +76,7 @@ impl GroupNorm<'_> {
         let (rows, channels) = (x.rows(), x.columns());
         assert_eq!(channels, self.channels(), "one weight for each channel");
         let needed = self.rows_scratch(rows);
-        assert!(
-            scratch.len() >= needed,
-            "{needed} values of scratch space are needed, {} were given",
-            scratch.len()
-        );
+        check_scratch(scratch.len(), needed);
         if rows == 0 || channels == 0 {
             return;
         }
@@ -171,11 +168,7 @@ impl GroupNorm<'_> {
             "the gradients of weight and bias must be [{channels}]"
         );
         let needed = self.backward_scratch(saved.len() / 2 / self.groups);
-        assert!(
-            scratch.len() >= needed,
-            "{needed} values of scratch space are needed, {} were given",
-            scratch.len()
-        );
+        check_scratch(scratch.len(), needed);
         dweight.fill(0.0);
         dbias.fill(0.0);
         if slab == 0 {

@@ -2,6 +2,8 @@
 
 use half::bf16;
 
+use crate::buffer::check_scratch;
+use crate::gemm::output::Target;
 use crate::gemm::{Output, Rows, RowsMut};
 use crate::simd::Simd;
 use crate::threads::Cpu;
@@ -10,7 +12,7 @@ mod backward;
 mod forward;
 
 use backward::Backward;
-use forward::{Forward, Job, Target, Update};
+use forward::{Forward, Job, Update};
 
 /// `y = (x - mean) / sqrt(variance + epsilon) * weight + bias` over the columns of each row; the variance is the biased
 /// one, computed from the differences to the mean.
@@ -47,12 +49,8 @@ impl LayerNorm<'_> {
     /// # Panics
     /// If the shapes differ.
     pub fn forward(&self, cpu: &Cpu, x: Rows<'_, f32>, y: Output<'_>) {
-        let (shape, target) = match y {
-            Output::F32(y) => ((y.rows(), y.columns()), Target::F32(y.shared())),
-            Output::Bf16(y) => ((y.rows(), y.columns()), Target::Bf16(y.shared())),
-        };
-        self.check(x, shape);
-        self.run(cpu, &Job::new(x, target));
+        self.check(x, y.shape());
+        self.run(cpu, &Job::new(x, y.shared()));
     }
 
     /// `x = norm(x)`.
@@ -62,9 +60,8 @@ impl LayerNorm<'_> {
     pub fn forward_in_place(&self, cpu: &Cpu, mut x: RowsMut<'_, f32>) {
         let shape = (x.rows(), x.columns());
         self.check(x.as_rows(), shape);
-        let mut job = Job::new(x.as_rows(), Target::None);
-        job.target = Target::F32(x.reborrow().shared());
-        self.run(cpu, &job);
+        let target = Target::F32(x.reborrow().shared());
+        self.run(cpu, &Job::new(x.as_rows(), target));
     }
 
     /// `x = x + scale * norm(y)`, the end of a branch with layer scale; `narrow` takes the new `x` rounded to bfloat16.
@@ -152,12 +149,7 @@ impl LayerNorm<'_> {
             [dweight.len(), dbias.len()] == [columns; 2],
             "the gradients of weight and bias must be [{columns}]"
         );
-        let needed = self.backward_scratch();
-        assert!(
-            scratch.len() >= needed,
-            "{needed} values of scratch space are needed, {} were given",
-            scratch.len()
-        );
+        check_scratch(scratch.len(), self.backward_scratch());
         dweight.fill(0.0);
         dbias.fill(0.0);
         if x.is_empty() {

@@ -9,11 +9,11 @@
 //! are only made after asking the processor; that proof is what makes the arithmetic methods safe to call.
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod avx2;
+mod avx2;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod avx512;
+mod avx512;
 pub(crate) mod math;
-pub(crate) mod portable;
+mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
@@ -141,6 +141,56 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         self.store(&mut lanes, x);
         to.copy_from_slice(&lanes[..to.len()]);
     }
+
+    /// As [`Simd::load_part`] of `count` values, at most sixteen, for loops in which nearly all vectors are whole.
+    ///
+    /// # Safety
+    /// `count` values must be readable at `from`.
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize, fill: f32) -> Self::F32 {
+        // SAFETY: promised by the caller.
+        unsafe {
+            if count == LANES {
+                self.load_ptr(from)
+            } else {
+                self.load_part(std::slice::from_raw_parts(from, count), fill)
+            }
+        }
+    }
+
+    /// As [`Simd::store_part`] of `count` values, at most sixteen, for loops in which nearly all vectors are whole.
+    ///
+    /// # Safety
+    /// `count` values must be writable at `to`.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize, x: Self::F32) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            if count == LANES {
+                self.store_ptr(to, x);
+            } else {
+                self.store_part(std::slice::from_raw_parts_mut(to, count), x);
+            }
+        }
+    }
+
+    /// As [`Simd::store_bf16_ptr`] of the first `count` values, at most sixteen.
+    ///
+    /// # Safety
+    /// `count` values must be writable at `to`.
+    #[inline(always)]
+    unsafe fn store_bf16_first(self, to: *mut u16, count: usize, x: Self::F32) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            if count == LANES {
+                self.store_bf16_ptr(to, x);
+            } else {
+                let mut narrow = [0u16; LANES];
+                self.store_bf16_ptr(narrow.as_mut_ptr(), x);
+                std::ptr::copy_nonoverlapping(narrow.as_ptr(), to, count);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -230,6 +280,16 @@ mod tests {
                 let mut part = vec![0.0; have];
                 s.store_part(&mut part, va);
                 assert_eq!(part, a[..have]);
+                let (mut part, mut narrow) = (vec![0.0; have], vec![0u16; have]);
+                // SAFETY: `have` values lie in the arrays.
+                let again = unsafe {
+                    s.store_first(part.as_mut_ptr(), have, va);
+                    s.store_bf16_first(narrow.as_mut_ptr(), have, va);
+                    out(s.load_first(a.as_ptr(), have, fill))
+                };
+                assert_eq!((again, &part[..]), (lanes, &a[..have]));
+                let rounded = a.map(|x| half::bf16::from_f32(x).to_bits());
+                assert_eq!(narrow, rounded[..have]);
             }
         }
     }

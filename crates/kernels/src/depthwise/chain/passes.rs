@@ -1,6 +1,7 @@
 //! The passes of the chain over sixteen channels of an image, forward and backward.
 
-use super::place::{Order, Place, Space, gradient_of_filters};
+use super::place::{Place, Space, gradient_of_filters};
+use crate::depthwise::row::Order;
 use crate::gemm::Rows;
 use crate::gemm::layout::SharedRows;
 use crate::simd::{Kernel, LANES, Simd, math};

@@ -1,7 +1,7 @@
 //! Where a task of the chain works, and its convolutions.
 
 use super::FocalChain;
-use crate::depthwise::row::{ConvolvedRow, Ring, RowGradient};
+use crate::depthwise::row::{ConvolvedRow, Order, Ring, RowGradient, pack_filters};
 use crate::gemm::Rows;
 use crate::simd::{LANES, Simd};
 
@@ -108,14 +108,8 @@ impl Place<'_> {
         let taps = kernels[level] * kernels[level];
         let weights = &weights[before * self.chain.channels..][..taps * self.chain.channels];
         let (channel, count) = self.channels();
-        for (index, packed) in packed[..taps * LANES].iter_mut().enumerate() {
-            let (tap, lane) = (index / LANES, index % LANES);
-            let tap = match order {
-                Order::Forward => tap,
-                Order::Turned => taps - 1 - tap,
-            };
-            *packed = if lane < count { weights[(channel + lane) * taps + tap] } else { 0.0 };
-        }
+        let filters = &weights[channel * taps..][..count * taps];
+        pack_filters(filters, order, &mut packed[..taps * LANES]);
     }
 
     /// The filters in `weights` over a ring.
@@ -141,12 +135,6 @@ impl Place<'_> {
             unsafe { row.run(s) };
         }
     }
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Order {
-    Forward,
-    Turned,
 }
 
 /// Adds up what an image contributes to the gradient of filters, `[taps][16]`.

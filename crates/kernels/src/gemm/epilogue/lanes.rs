@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Dequantize, Target};
+use super::Dequantize;
 use crate::gemm::dot::Dot;
 use crate::gemm::layout::{PANEL, Rows};
-use crate::simd::{LANES, Simd};
+use crate::simd::Simd;
 
 pub(super) type Values<D> = <<D as Dot>::Simd as Simd>::F32;
 
@@ -21,36 +21,6 @@ pub(super) struct Lanes<D> {
 }
 
 impl<D: Dot> Lanes<D> {
-    /// # Safety
-    /// The row is in the output, and no other thread touches this part of it.
-    #[inline(always)]
-    pub unsafe fn write(&self, target: Target, row: usize, x: Values<D>) {
-        let s = self.dot.simd();
-        let whole = self.count == LANES;
-        // SAFETY: no more than `count` values are written.
-        unsafe {
-            match target {
-                Target::F32(out) if whole => s.store_ptr(out.at(row, self.column), x),
-                Target::F32(out) => {
-                    s.store_part(
-                        std::slice::from_raw_parts_mut(out.at(row, self.column), self.count),
-                        x,
-                    );
-                }
-                Target::Bf16(out) if whole => s.store_bf16_ptr(out.at(row, self.column).cast(), x),
-                Target::Bf16(out) => {
-                    let mut narrow = [0u16; LANES];
-                    s.store_bf16_ptr(narrow.as_mut_ptr(), x);
-                    std::ptr::copy_nonoverlapping(
-                        narrow.as_ptr(),
-                        out.at(row, self.column).cast(),
-                        self.count,
-                    );
-                }
-            }
-        }
-    }
-
     /// The scales of these rows and columns.
     #[inline(always)]
     pub fn scales<'a>(&self, dequantize: Option<Dequantize<'a>>) -> Option<(&'a [f32], Values<D>)> {
@@ -91,22 +61,8 @@ impl<D: Dot> Lanes<D> {
     /// The matrix has the output's shape, and the row is in it.
     #[inline(always)]
     pub unsafe fn of_matrix(&self, matrix: &Rows<'_, f32>, row: usize) -> Values<D> {
-        // SAFETY: the row and the columns lie in the matrix.
-        unsafe { self.load(matrix.as_ptr().add(matrix.strides().offset::<f32>(row, self.column))) }
-    }
-
-    /// # Safety
-    /// As many values as there are columns can be read.
-    #[inline(always)]
-    pub unsafe fn load(&self, from: *const f32) -> Values<D> {
-        let s = self.dot.simd();
-        // SAFETY: no more than `count` values are read.
-        unsafe {
-            if self.count == LANES {
-                s.load_ptr(from)
-            } else {
-                s.load_part(std::slice::from_raw_parts(from, self.count), 0.0)
-            }
-        }
+        let from = matrix.strides().offset::<f32>(row, self.column);
+        // SAFETY: the row and `count` columns lie in the matrix, side by side within a line.
+        unsafe { self.dot.simd().load_first(matrix.as_ptr().add(from), self.count, 0.0) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Element, PANEL};
+use super::{Element, PANEL, check_part};
 use crate::gemm::tile::PanelWords;
 
 /// A matrix `[depth, columns]` cut into panels of 32 columns, `[columns / 32][depth / W][32][W]` where W is
@@ -55,11 +55,7 @@ impl<'a, T: Element> Panels<'a, T> {
     /// If the range exceeds the columns or starts inside a panel of 32.
     #[track_caller]
     pub fn slice_columns(&self, range: Range<usize>) -> Self {
-        assert!(
-            range.start <= range.end && range.end <= self.columns,
-            "columns {range:?} of {}",
-            self.columns
-        );
+        check_part("columns", &range, self.columns);
         assert!(
             range.start.is_multiple_of(PANEL),
             "columns {range:?} start inside a panel of {PANEL}"
@@ -74,14 +70,11 @@ impl<'a, T: Element> Panels<'a, T> {
     /// This part of the depth alone, to add up a product in parts.
     ///
     /// # Panics
-    /// If the range exceeds the depth or starts inside a line of [`Element::PER_LINE`] values.
+    /// If the range exceeds the depth, starts inside a line of [`Element::PER_LINE`] values or ends inside a word of
+    /// [`Element::PER_WORD`].
     #[track_caller]
     pub fn slice_depth(&self, range: Range<usize>) -> Self {
-        assert!(
-            range.start <= range.end && range.end <= self.depth,
-            "depth {range:?} of {}",
-            self.depth
-        );
+        check_part("depth", &range, self.depth);
         assert!(
             range.start.is_multiple_of(T::PER_LINE),
             "depth {range:?} starts inside a line of {}",

@@ -7,15 +7,8 @@ use half::bf16;
 use super::{LayerNorm, part};
 use crate::gemm::Rows;
 use crate::gemm::layout::{SharedRows, Strides};
+use crate::gemm::output::Target;
 use crate::simd::{Kernel, LANES, Simd};
-
-/// Where results go.
-#[derive(Clone, Copy)]
-pub(super) enum Target {
-    None,
-    F32(SharedRows<f32>),
-    Bf16(SharedRows<bf16>),
-}
 
 /// How results join what lies there.
 #[derive(Clone, Copy)]
@@ -160,23 +153,16 @@ impl Job<'_> {
                 let normal = s.mul(s.sub(x, s.splat(mean[r])), s.splat(inverse[r]));
                 let mut y = s.mul_add(normal, weight, bias);
                 if let Target::F32(out) = self.target {
-                    let old = || load(s, out.at(row, column), count, 0.0);
+                    let old = || s.load_first(out.at(row, column), count, 0.0);
                     y = match self.update {
                         Update::Replace => y,
                         Update::Add { scale } => s.mul_add(y, part(s, scale, column, count), old()),
                         Update::AddPlain => s.add(y, old()),
                     };
                 }
-                match self.target {
-                    Target::F32(out) if count == LANES => s.store_ptr(out.at(row, column), y),
-                    Target::F32(out) => {
-                        s.store_part(std::slice::from_raw_parts_mut(out.at(row, column), count), y)
-                    }
-                    Target::Bf16(out) => store_narrow(s, out.at(row, column), count, y),
-                    Target::None => {}
-                }
+                self.target.write(s, row, column, count, y);
                 if let Some(out) = self.narrow {
-                    store_narrow(s, out.at(row, column), count, y);
+                    s.store_bf16_first(out.at(row, column).cast(), count, y);
                 }
             }
         }
@@ -194,38 +180,8 @@ impl Job<'_> {
         fill: f32,
     ) -> S::F32 {
         // SAFETY: the columns lie side by side, because `column` is a multiple of sixteen.
-        unsafe { load(s, self.start.add(self.strides.offset::<f32>(row, column)), count, fill) }
-    }
-}
-
-/// Up to sixteen values; the missing lanes are `fill`.
-///
-/// # Safety
-/// `count` values can be read.
-#[inline(always)]
-unsafe fn load<S: Simd>(s: S, from: *const f32, count: usize, fill: f32) -> S::F32 {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if count == LANES {
-            s.load_ptr(from)
-        } else {
-            s.load_part(std::slice::from_raw_parts(from, count), fill)
-        }
-    }
-}
-
-/// # Safety
-/// `count` values, at most sixteen, can be written.
-#[inline(always)]
-unsafe fn store_narrow<S: Simd>(s: S, to: *mut bf16, count: usize, x: S::F32) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if count == LANES {
-            s.store_bf16_ptr(to.cast(), x);
-        } else {
-            let mut narrow = [0u16; LANES];
-            s.store_bf16_ptr(narrow.as_mut_ptr(), x);
-            std::ptr::copy_nonoverlapping(narrow.as_ptr(), to.cast(), count);
+        unsafe {
+            s.load_first(self.start.add(self.strides.offset::<f32>(row, column)), count, fill)
         }
     }
 }
