@@ -70,7 +70,7 @@ impl Backbone {
             width: side,
             kernel: 7,
             stride: config.patch_size,
-            // Not 3.
+            // As the reference: not the 3 that would centre the kernel.
             padding: 2,
         };
         // Three channels are no work for narrow formats.

@@ -10,7 +10,7 @@ use crate::attention::Formats;
 use crate::backbone::Backbone;
 use crate::error::EngineError;
 use crate::image::{EncodedImage, ImageLayout};
-use crate::loader::{Loader, Origin, Values};
+use crate::loader::{Lacks, Loader, Origin, Values};
 use crate::packed::is_packed;
 use crate::pixel_decoder::PixelDecoder;
 use crate::precision::Precision;
@@ -96,27 +96,24 @@ impl Engine {
         Self::build(config, options, Origin::Values(values)).map(|(engine, _)| engine)
     }
 
+    /// Makes the plan of weights from `origin`, and says what it did not give.
     pub(crate) fn build<E>(
         config: &NetworkConfig,
         options: &EngineOptions,
         origin: Origin<'_, E>,
-    ) -> Result<(Self, Mismatch), E> {
+    ) -> Result<(Self, Lacks), E> {
         let cpu = Cpu::new(options.isa, options.threads.clone());
         let (side, precision) = (config.image_size, options.precision);
         let formats = Formats { seen: precision, asked: precision.of_words() };
-        let loader = &mut Loader {
-            origin,
-            cpu: cpu.clone(),
-            stored: Vec::new(),
-            mismatch: Mismatch::default(),
-        };
+        let loader =
+            &mut Loader { origin, cpu: cpu.clone(), stored: Vec::new(), lacks: Lacks::default() };
         let backbone = Backbone::load(loader, &config.backbone, side, precision)?;
         let pixel_decoder = PixelDecoder::load(loader, config, precision)?;
         let text_encoder = TextEncoder::load(loader, config, formats.asked)?;
         let query_decoder = QueryDecoder::load(loader, config, formats)?;
         let layout = Arc::new(query_decoder.layout(pixel_decoder.level_len(1)));
-        let (stored, mismatch) =
-            (std::mem::take(&mut loader.stored), std::mem::take(&mut loader.mismatch));
+        let (stored, lacks) =
+            (std::mem::take(&mut loader.stored), std::mem::take(&mut loader.lacks));
         let engine = Self {
             precision,
             side,
@@ -130,7 +127,7 @@ impl Engine {
             stored,
             cpu,
         };
-        Ok((engine, mismatch))
+        Ok((engine, lacks))
     }
 
     /// The format of the products.

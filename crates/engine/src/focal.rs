@@ -20,10 +20,11 @@ use medparse_kernels::depthwise::{FocalContext, FocalLevel};
 use medparse_kernels::gemm::{Context, Epilogue, Output, Rows, RowsMut};
 use medparse_kernels::{Activation, Arena, Cpu, Matrix};
 
-use crate::linear::{Linear, Planes, Room};
+use crate::linear::Linear;
 use crate::loader::Loader;
 use crate::norm::{EPSILON, Norm};
 use crate::precision::Precision;
+use crate::rows::{Planes, Room, pitch};
 use crate::stored::Vector;
 use crate::threads::{chunk_rows, worker_bytes, workers};
 use crate::trace::Trace;
@@ -141,7 +142,7 @@ impl FocalBlock {
     /// Memory of one thread in either pass.
     fn worker_bytes(&self, chunk: usize) -> usize {
         let room = |columns| Room::bytes(self.precision, chunk, columns);
-        let branch = Arena::bytes::<f32>(chunk * branch_pitch(self.width));
+        let branch = Arena::bytes::<f32>(chunk * pitch(self.width));
         3 * room(self.width) + room(self.hidden) + branch
     }
 
@@ -283,8 +284,8 @@ impl FocalBlock {
         let mut room = |columns| Room::new(&mut arena, self.precision, chunk, columns);
         let [mut given, mut mixed, mut stream] = [width; 3].map(&mut room);
         let mut wide = room(hidden);
-        let branch = arena.take::<f32>(chunk * branch_pitch(width));
-        let mut branch = RowsMut::pitched(branch, rows, width, branch_pitch(width));
+        let branch = arena.take::<f32>(chunk * pitch(width));
+        let mut branch = RowsMut::pitched(branch, rows, width, pitch(width));
 
         let levels = self.levels.len();
         let epilogue = Epilogue {
@@ -336,9 +337,4 @@ struct Chunk<'a> {
     gates: &'a [f32],
     /// Takes the modulated rows, where somebody watches.
     modulated: Option<&'a mut [f32]>,
-}
-
-/// From one row of a branch to the next: never a multiple of a page.
-fn branch_pitch(width: usize) -> usize {
-    width.next_multiple_of(16) + 16
 }

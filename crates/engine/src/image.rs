@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use medparse_config::LEVELS;
 use medparse_kernels::Arena;
 use medparse_kernels::attention::KeyValues;
 
@@ -19,17 +20,18 @@ pub struct EncodedImage {
 /// Where the parts of an encoded picture lie, one after the other.
 #[derive(Debug)]
 pub(crate) struct ImageLayout {
-    /// Values of the mask features; of the panels of each level's shrunken ones; bytes of the packed
-    /// keys and values of each layer.
+    /// Values of the mask features.
     pub features: usize,
-    pub panels: [usize; 3],
+    /// Values of the panels of each level's shrunken mask features.
+    pub panels: [usize; LEVELS],
+    /// Bytes of the packed keys and values of each layer.
     pub seen: Vec<[usize; 2]>,
 }
 
 /// The parts of an encoded picture, to be written.
 pub(crate) struct ImageParts<'a> {
     pub features: &'a mut [f32],
-    pub panels: [&'a mut [f32]; 3],
+    pub panels: [&'a mut [f32]; LEVELS],
     pub seen: Vec<[&'a mut [u8]; 2]>,
 }
 
@@ -104,7 +106,7 @@ impl EncodedImage {
 }
 
 impl Drop for EncodedImage {
-    /// Nothing of a picture stays in memory that is used again.
+    /// What is kept for questions about a picture is gone with it, though its memory is used again.
     fn drop(&mut self) {
         self.block.fill(0);
     }

@@ -32,6 +32,7 @@ mod pixel_decoder;
 mod position;
 mod precision;
 mod query_decoder;
+mod rows;
 mod stored;
 mod text_encoder;
 mod threads;

@@ -1,22 +1,16 @@
-//! Linear maps whose weights are packed, and the rows they read.
+//! Linear maps whose weights are packed.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use half::bf16;
 use medparse_kernels::gemm::{
-    Epilogue, Output, Panels, QuantizedPanels, QuantizedRows, Rows, RowsMut, Store, Weights,
-    gemm_bf16, gemm_f32, gemm_int8, narrow_rows, plane_rows, quantize_rows,
+    Epilogue, Output, Panels, QuantizedPanels, Rows, RowsMut, Store, Weights, gemm_bf16, gemm_f32,
+    gemm_int8, plane_rows,
 };
 use medparse_kernels::{Arena, Cpu};
 
 use crate::precision::Precision;
+use crate::rows::{Input, Room};
 use crate::stored::{Stored, Vector};
-
-/// Values in a line of a plane, for each format.
-const LINE_F32: usize = 16;
-const LINE_BF16: usize = 32;
-const LINE_INT8: usize = 64;
 
 /// Weights `[depth, columns]` in panels.
 #[derive(Debug)]
@@ -139,185 +133,5 @@ impl Linear {
         let rows = x.len() / depth;
         let x = Rows::row_major(x, rows, depth);
         self.apply(cpu, x, epilogue, RowsMut::row_major(y, rows, columns), arena);
-    }
-}
-
-/// Rows in the format of the weights they are to be multiplied by.
-#[derive(Clone, Copy)]
-pub(crate) enum Input<'a> {
-    F32(Rows<'a, f32>),
-    Bf16(Rows<'a, bf16>),
-    Int8(QuantizedRows<'a>),
-}
-
-/// Room for such rows.
-pub(crate) struct Room<'a> {
-    precision: Precision,
-    /// Rows of a plane.
-    capacity: usize,
-    values: &'a mut [f32],
-    narrow: &'a mut [bf16],
-    bytes: &'a mut [u8],
-    scales: &'a mut [f32],
-}
-
-impl<'a> Room<'a> {
-    /// What [`Room::new`] takes of an arena.
-    pub fn bytes(precision: Precision, rows: usize, columns: usize) -> usize {
-        let planes = |line: usize| columns.div_ceil(line) * rows * line;
-        match precision {
-            Precision::F32 => Arena::bytes::<f32>(planes(LINE_F32)),
-            Precision::Bf16 => Arena::bytes::<bf16>(planes(LINE_BF16)),
-            Precision::Int8 => {
-                Arena::bytes::<f32>(planes(LINE_F32))
-                    + Arena::bytes::<u8>(planes(LINE_INT8))
-                    + Arena::bytes::<f32>(rows)
-            }
-        }
-    }
-
-    /// Room for so many rows and columns.
-    pub fn new(arena: &mut Arena<'a>, precision: Precision, rows: usize, columns: usize) -> Self {
-        let planes = |line: usize| columns.div_ceil(line) * rows * line;
-        let count = |wanted: bool, len: usize| if wanted { len } else { 0 };
-        let int8 = precision == Precision::Int8;
-        Self {
-            precision,
-            capacity: rows,
-            values: arena.take(count(precision != Precision::Bf16, planes(LINE_F32))),
-            narrow: arena.take(count(precision == Precision::Bf16, planes(LINE_BF16))),
-            bytes: arena.take(count(int8, planes(LINE_INT8))),
-            scales: arena.take(count(int8, rows)),
-        }
-    }
-
-    /// Rows that are there already, in the room's format.
-    pub fn hold<'s>(&'s mut self, cpu: &Cpu, rows: Rows<'s, f32>) -> Input<'s> {
-        let (count, columns) = (rows.rows(), rows.columns());
-        match self.precision {
-            Precision::F32 => Input::F32(rows),
-            Precision::Bf16 => {
-                let columns = columns.next_multiple_of(2);
-                let to = RowsMut::planes(&mut *self.narrow, count, columns, self.capacity);
-                narrow_rows(cpu, rows, to);
-                Input::Bf16(Rows::planes(self.narrow, count, columns, self.capacity))
-            }
-            Precision::Int8 => self.quantized(cpu, Some(rows), [count, columns]),
-        }
-    }
-
-    /// Rows that `write` makes, a product of the shape `[rows, columns]`.
-    pub fn fill<'s>(
-        &'s mut self,
-        cpu: &Cpu,
-        [count, columns]: [usize; 2],
-        write: impl FnOnce(Output<'_>),
-    ) -> Input<'s> {
-        if self.precision == Precision::Bf16 {
-            if columns % 2 == 1 {
-                // What fills the last word up must be zero.
-                self.narrow.fill(bf16::ZERO);
-            }
-            write(RowsMut::planes(&mut *self.narrow, count, columns, self.capacity).into());
-            let columns = columns.next_multiple_of(2);
-            return Input::Bf16(Rows::planes(self.narrow, count, columns, self.capacity));
-        }
-        write(RowsMut::planes(&mut *self.values, count, columns, self.capacity).into());
-        match self.precision {
-            Precision::Int8 => self.quantized(cpu, None, [count, columns]),
-            _ => Input::F32(Rows::planes(self.values, count, columns, self.capacity)),
-        }
-    }
-
-    /// Bytes of other rows, or of those in `values`.
-    fn quantized<'s>(
-        &'s mut self,
-        cpu: &Cpu,
-        rows: Option<Rows<'_, f32>>,
-        [count, columns]: [usize; 2],
-    ) -> Input<'s> {
-        let Self { capacity, values, bytes, scales, .. } = self;
-        let rows = match rows {
-            Some(rows) => rows,
-            None => Rows::planes(values, count, columns, *capacity),
-        };
-        let columns = columns.next_multiple_of(4);
-        let scales = &mut scales[..count];
-        quantize_rows(cpu, rows, RowsMut::planes(bytes, count, columns, *capacity), scales);
-        let bytes = Rows::planes(bytes, count, columns, *capacity);
-        Input::Int8(QuantizedRows::new(bytes, scales))
-    }
-}
-
-/// A map of pixels with channels in planes, in the format that the next product reads best.
-pub(crate) struct Planes<'a> {
-    wide: &'a mut [f32],
-    narrow: &'a mut [bf16],
-    shape: [usize; 2],
-}
-
-impl<'a> Planes<'a> {
-    /// What [`Planes::new`] takes of an arena.
-    pub fn bytes(precision: Precision, [rows, columns]: [usize; 2]) -> usize {
-        let planes = |line: usize| columns.div_ceil(line) * plane_rows(rows) * line;
-        match precision {
-            Precision::Bf16 => Arena::bytes::<bf16>(planes(LINE_BF16)),
-            Precision::F32 | Precision::Int8 => Arena::bytes::<f32>(planes(LINE_F32)),
-        }
-    }
-
-    /// Planes for a product in `precision`: bfloat16 if that is what it reads, f32 if not.
-    pub fn new(arena: &mut Arena<'a>, precision: Precision, shape: [usize; 2]) -> Self {
-        let [rows, columns] = shape;
-        let planes = |line: usize| columns.div_ceil(line) * plane_rows(rows) * line;
-        let bf16 = precision == Precision::Bf16;
-        let wide = arena.take(if bf16 { 0 } else { planes(LINE_F32) });
-        let narrow: &mut [bf16] = arena.take(if bf16 { planes(LINE_BF16) } else { 0 });
-        if bf16 && columns % 2 == 1 {
-            narrow.fill(half::bf16::ZERO);
-        }
-        Self { wide, narrow, shape }
-    }
-
-    /// Where the map is written.
-    pub fn output(&mut self) -> Output<'_> {
-        let [rows, columns] = self.shape;
-        let distance = plane_rows(rows);
-        if self.narrow.is_empty() {
-            RowsMut::planes(&mut *self.wide, rows, columns, distance).into()
-        } else {
-            RowsMut::planes(&mut *self.narrow, rows, columns, distance).into()
-        }
-    }
-
-    /// An f32 map, to be written.
-    pub fn rows_mut(&mut self) -> RowsMut<'_, f32> {
-        let [rows, columns] = self.shape;
-        RowsMut::planes(&mut *self.wide, rows, columns, plane_rows(rows))
-    }
-
-    /// An f32 map.
-    pub fn rows(&self) -> Rows<'_, f32> {
-        let [rows, columns] = self.shape;
-        Rows::planes(self.wide, rows, columns, plane_rows(rows))
-    }
-
-    /// Some of its rows, brought to the format of `room` where they are not in it.
-    pub fn input<'s>(
-        &'s self,
-        cpu: &Cpu,
-        range: Range<usize>,
-        room: &'s mut Room<'_>,
-    ) -> Input<'s> {
-        let [rows, columns] = self.shape;
-        let distance = plane_rows(rows);
-        if self.narrow.is_empty() {
-            let rows = Rows::planes(self.wide, rows, columns, distance);
-            room.hold(cpu, rows.slice_rows(range))
-        } else {
-            let columns = columns.next_multiple_of(2);
-            let rows = Rows::planes(self.narrow, rows, columns, distance);
-            Input::Bf16(rows.slice_rows(range))
-        }
     }
 }

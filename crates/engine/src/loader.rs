@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use half::bf16;
 use medparse_config::Mismatch;
 use medparse_kernels::conv::{Conv, Winograd};
 use medparse_kernels::depthwise::pack_depthwise;
 use medparse_kernels::gemm::{Element, Float, Panels, pack_bf16, pack_f32, pack_int8};
 use medparse_kernels::{Cpu, Matrix};
-use medparse_weights::{Checkpoint, ElementType};
-
-use half::bf16;
+use medparse_weights::{Checkpoint, ElementType, WeightsError};
 
 use crate::linear::{Linear, Packed};
 use crate::precision::Precision;
@@ -35,8 +34,15 @@ pub(crate) struct Loader<'a, E> {
     pub origin: Origin<'a, E>,
     pub cpu: Cpu,
     pub stored: Vec<Arc<Stored>>,
-    /// What a packed file lacks.
+    pub lacks: Lacks,
+}
+
+/// What a packed file does not give.
+#[derive(Default)]
+pub(crate) struct Lacks {
     pub mismatch: Mismatch,
+    /// Why the last of the tensors that can't be read can't be.
+    pub unreadable: Option<WeightsError>,
 }
 
 /// A tensor of the checkpoint; none where the weights come packed.
@@ -98,6 +104,15 @@ impl<E> Loader<'_, E> {
     ) -> Result<Linear, E> {
         let weight = self.raw(&format!("{key}.weight"), &[output, input, 1, 1])?;
         Ok(self.linear_of(key, weight, [output, input], precision))
+    }
+
+    /// A map `x W` into the space of the phrases: weight `[input, output]`. It decides which query
+    /// speaks, and for what, and so is always exact.
+    pub fn projection(&mut self, key: &str, [input, output]: [usize; 2]) -> Result<Linear, E> {
+        let raw = self.raw(key, &[input, output])?;
+        let matrix = raw.as_deref().map(|raw| Matrix::row_major(raw, input, output));
+        let packed = self.panels(key, matrix, [input, output], Precision::F32);
+        Ok(Linear { packed, bias: None })
     }
 
     fn linear_of(
@@ -209,19 +224,22 @@ impl<E> Loader<'_, E> {
         let stored = match (&self.origin, from) {
             (Origin::Packed(file), _) => match file.get(name) {
                 None => {
-                    self.mismatch.missing.push(name.into());
+                    self.lacks.mismatch.missing.push(name.into());
                     Stored::made::<T>(name.into(), vec![0], |_| ())
                 }
                 Some(entry) if entry.shape() != shape || entry.element_type() != T::TYPE => {
-                    self.mismatch.misshapen.push((name.into(), shape, entry.shape().to_vec()));
+                    self.lacks.mismatch.misshapen.push((
+                        name.into(),
+                        shape,
+                        entry.shape().to_vec(),
+                    ));
                     Stored::made::<T>(name.into(), vec![0], |_| ())
                 }
                 Some(entry) => Stored::mapped::<T>(entry).unwrap_or_else(|| {
                     // Not aligned, as in a file of another writer: copied.
-                    let bytes = entry.read_bytes().unwrap_or_default();
-                    Stored::made::<T>(name.into(), shape, |to| {
-                        let to: &mut [u8] = bytemuck::cast_slice_mut(to);
-                        to[..bytes.len()].copy_from_slice(&bytes);
+                    Stored::made::<T>(name.into(), shape, |to| match entry.read_bytes() {
+                        Ok(bytes) => bytemuck::cast_slice_mut::<T, u8>(to).copy_from_slice(&bytes),
+                        Err(error) => self.lacks.unreadable = Some(error),
                     })
                 }),
             },

@@ -59,13 +59,16 @@ impl Engine {
         if found != wanted.name() {
             return Err(EngineError::OtherPrecision { path: path(), wanted, found });
         }
-        let (engine, report) =
+        let (engine, lacks) =
             Self::build(config, options, Origin::<EngineError>::Packed(checkpoint))?;
+        if let Some(error) = lacks.unreadable {
+            return Err(error.into());
+        }
         let known: HashSet<&str> =
             engine.stored().iter().map(|stored| stored.name.as_str()).collect();
         let is_unknown = |name: &&str| !known.contains(name) && *name != CLASS_BANK_KEY;
         let unknown = checkpoint.names().filter(is_unknown).map(String::from).collect();
-        let report = Mismatch { unknown, ..report };
+        let report = Mismatch { unknown, ..lacks.mismatch };
         if !report.is_empty() {
             return Err(EngineError::Packed { path: path(), report });
         }
@@ -78,11 +81,10 @@ impl Engine {
 /// # Errors
 /// When the file says a precision that this version does not know.
 pub fn packed_precision(checkpoint: &Checkpoint) -> Result<Option<Precision>, EngineError> {
-    let metadata = checkpoint.metadata();
-    if !metadata.contains_key(LAYOUT_KEY) {
+    if !is_packed(checkpoint) {
         return Ok(None);
     }
-    let found = metadata.get(PRECISION_KEY).cloned().unwrap_or_default();
+    let found = checkpoint.metadata().get(PRECISION_KEY).cloned().unwrap_or_default();
     found.parse().map(Some).map_err(|_| EngineError::UnknownPrecision {
         path: checkpoint.path().display().to_string(),
         found,

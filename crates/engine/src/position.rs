@@ -57,16 +57,6 @@ impl Position {
     }
 }
 
-/// Adds the same term to every row.
-pub(crate) fn add_term(cpu: &Cpu, rows: &mut [f32], term: &[f32]) {
-    const ROWS: usize = 64;
-    cpu.threads().each(rows.chunks_mut(ROWS * term.len()), |rows| {
-        for row in rows.chunks_mut(term.len()) {
-            row.iter_mut().zip(term).for_each(|(value, term)| *value += term);
-        }
-    });
-}
-
 /// `[length, channels]` of one axis.
 fn axis_encoding(channels: usize, length: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(channels * length);

@@ -18,6 +18,7 @@ use crate::loader::Loader;
 use crate::norm::{EPSILON, Norm};
 use crate::position::Position;
 use crate::precision::Precision;
+use crate::rows::pitch;
 use crate::stored::Vector;
 use crate::trace::Trace;
 
@@ -82,11 +83,7 @@ impl QueryDecoder {
         let layers = (0..sizes.layers)
             .map(|layer| Layer::load(loader, config, layer, formats))
             .collect::<Result<_, E>>()?;
-        let key = format!("{root}.class_embed");
-        let raw = loader.raw(&key, &[width, projection])?;
-        let matrix = raw.as_deref().map(|raw| Matrix::row_major(raw, width, projection));
-        // What decides which query speaks, and for what, is always exact.
-        let packed = loader.panels(&key, matrix, [width, projection], Precision::F32);
+        let class_embed = loader.projection(&format!("{root}.class_embed"), [width, projection])?;
         let presence = config
             .presence_head
             .then(|| Perceptron::load(loader, &format!("{root}.presence_head"), [width, width, 1]));
@@ -101,12 +98,12 @@ impl QueryDecoder {
             query_embed,
             level_embed,
             positions: std::array::from_fn(|level| {
-                Position::new(width, [level_side(config.image_size, level); 2])
+                Position::new(width, [stage_side(config.image_size, LEVELS - level); 2])
             }),
             layers,
             decoder_norm: Norm::load(loader, &format!("{root}.decoder_norm"), width, EPSILON)?,
             mask_embed: Perceptron::load(loader, &format!("{root}.mask_embed"), masks)?,
-            class_embed: Linear { packed, bias: None },
+            class_embed,
             presence_head: presence.transpose()?,
         })
     }
@@ -116,9 +113,14 @@ impl QueryDecoder {
         self.width
     }
 
+    /// Side of a level in pixels, 0 the coarsest.
+    fn level_side(&self, level: usize) -> usize {
+        self.side >> (LEVELS - level)
+    }
+
     /// Pixels of a level, 0 the coarsest.
     fn pixels(&self, level: usize) -> usize {
-        (self.side >> (LEVELS - level)).pow(2)
+        self.level_side(level).pow(2)
     }
 
     /// Values of scratch space of an attention to the picture.
@@ -144,7 +146,7 @@ impl QueryDecoder {
             let scratch = Arena::bytes::<f32>(self.packed_scratch(cpu, &cross))
                 .max(layer.cross.query.scratch(self.queries))
                 .max(layer.cross.output.scratch(self.queries));
-            let logits = Arena::bytes::<f32>(self.queries * logits_pitch(cross.keys));
+            let logits = Arena::bytes::<f32>(self.queries * pitch(cross.keys));
             let looking = 2 * Arena::bytes::<f32>(self.queries * self.width) + scratch;
             let talking = (all + layer.talk.bytes(cpu, 1, rows)).max(layer.mlp.bytes(rows));
             looking.max(talking).max(logits)
@@ -226,7 +228,7 @@ impl QueryDecoder {
         mut arena: Arena<'_>,
     ) {
         let pixels = self.pixels(level);
-        let pitch = logits_pitch(pixels);
+        let pitch = pitch(pixels);
         let logits = arena.take::<f32>(self.queries * pitch);
         let panels = Panels::new(image.panels(level), self.mask_width, pixels);
         let rows = Rows::row_major(masks, self.queries, self.mask_width);
@@ -341,14 +343,4 @@ impl QueryDecoder {
         }
         masks
     }
-}
-
-/// Side of a level in pixels, 0 the coarsest.
-fn level_side(image_size: usize, level: usize) -> usize {
-    image_size >> (5 - level)
-}
-
-/// From one query's logits to the next's: never a multiple of a page.
-fn logits_pitch(pixels: usize) -> usize {
-    pixels.next_multiple_of(16) + 16
 }

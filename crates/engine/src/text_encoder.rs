@@ -8,8 +8,7 @@
 use std::time::Instant;
 
 use medparse_config::NetworkConfig;
-use medparse_kernels::gemm::Rows;
-use medparse_kernels::{Activation, Arena, Cpu, Matrix};
+use medparse_kernels::{Activation, Arena, Cpu};
 
 use crate::attention::{Formats, MultiheadAttention, SelfAttention};
 use crate::feed_forward::{FeedForward, FeedForwardShape};
@@ -76,11 +75,7 @@ impl TextEncoder {
             })
             .collect::<Result<_, E>>()?;
         let ln_final = Norm::load(loader, &format!("{encoder}.ln_final"), width, EPSILON)?;
-        let key = format!("{root}.lang_proj");
-        let raw = loader.raw(&key, &[width, projection])?;
-        let matrix = raw.as_deref().map(|raw| Matrix::row_major(raw, width, projection));
-        // Decides which query speaks: always exact.
-        let packed = loader.panels(&key, matrix, [width, projection], Precision::F32);
+        let lang_proj = loader.projection(&format!("{root}.lang_proj"), [width, projection])?;
         Ok(Self {
             width,
             vocabulary: text.vocabulary,
@@ -88,7 +83,7 @@ impl TextEncoder {
             positional_embedding,
             blocks,
             ln_final,
-            lang_proj: Linear { packed, bias: None },
+            lang_proj,
             logit_scale: loader.vector(&format!("{root}.logit_scale"), &[])?,
         })
     }
@@ -127,7 +122,7 @@ impl TextEncoder {
         for (x, (_, &id)) in x.chunks_exact_mut(width).zip(all.clone()) {
             x.copy_from_slice(&self.token_embedding[id as usize * width..][..width]);
         }
-        trace.rows(|| "text.token_embedding_rows".into(), Rows::row_major(x, rows, width));
+        trace.stage(|| "text.token_embedding_rows".into(), x);
         for (x, (place, _)) in x.chunks_exact_mut(width).zip(all) {
             let place = &self.positional_embedding[place * width..][..width];
             x.iter_mut().zip(place).for_each(|(x, place)| *x += place);

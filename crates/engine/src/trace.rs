@@ -21,7 +21,7 @@ pub trait StageSink {
 /// What one part of the network took.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartTime {
-    /// The part, as in `backbone.2 products`.
+    /// The part, as in `stage 3: depthwise context`.
     pub name: &'static str,
     /// From its start to its end.
     pub time: Duration,
@@ -83,20 +83,15 @@ impl<'a> Trace<'a> {
     pub(crate) fn map(&mut self, name: impl FnOnce() -> String, rows: Rows<'_, f32>) {
         if let Some(sink) = &mut self.sink {
             let (pixels, channels) = (rows.rows(), rows.columns());
-            let dense = dense(rows);
+            let mut dense = vec![0.0; pixels * channels];
+            rows.copy_to(RowsMut::row_major(&mut dense, pixels, channels));
             let turned: Vec<f32> =
                 (0..dense.len()).map(|i| dense[i % pixels * channels + i / pixels]).collect();
             sink.stage(&name(), &turned);
         }
     }
 
-    /// Rows, one after the other.
-    pub(crate) fn rows(&mut self, name: impl FnOnce() -> String, rows: Rows<'_, f32>) {
-        if let Some(sink) = &mut self.sink {
-            sink.stage(&name(), &dense(rows));
-        }
-    }
-
+    /// The attention mask of a layer of the decoder, which whoever watches may change.
     pub(crate) fn cross_mask(&mut self, layer: usize, blocked: &mut [bool]) {
         if let Some(sink) = &mut self.sink {
             sink.cross_mask(layer, blocked);
@@ -129,12 +124,4 @@ impl<'a> Trace<'a> {
             None => times.push(part),
         }
     }
-}
-
-/// The values, row after row.
-fn dense(rows: Rows<'_, f32>) -> Vec<f32> {
-    let mut values = vec![0.0; rows.rows() * rows.columns()];
-    let to = RowsMut::row_major(&mut values, rows.rows(), rows.columns());
-    rows.copy_to(to);
-    values
 }

@@ -11,7 +11,6 @@ use medparse_kernels::{Arena, Cpu, Matrix};
 
 use super::QueryDecoder;
 use crate::image::{ImageLayout, ImageParts};
-use crate::position::add_term;
 use crate::precision::Precision;
 use crate::trace::Trace;
 
@@ -92,7 +91,7 @@ impl QueryDecoder {
         let features = &parts.features[..self.side.pow(2) * self.mask_width];
         let features = Rows::row_major(features, self.side.pow(2), self.mask_width);
         for (level, panels) in parts.panels.iter_mut().enumerate() {
-            let (pixels, side) = (self.pixels(level), self.side >> (LEVELS - level));
+            let (pixels, side) = (self.pixels(level), self.level_side(level));
             let mut arena = arena.rest();
             let shrunken = arena.take::<f32>(pixels * self.mask_width);
             let resize = Resize { from: [self.side; 2], to: [side; 2] };
@@ -122,4 +121,14 @@ fn pack_seen<T: Float>(
         values: bytemuck::cast_slice_mut(values),
     };
     problem.pack(cpu, made, packed);
+}
+
+/// Adds the same term to every row.
+fn add_term(cpu: &Cpu, rows: &mut [f32], term: &[f32]) {
+    const ROWS: usize = 64;
+    cpu.threads().each(rows.chunks_mut(ROWS * term.len()), |rows| {
+        for row in rows.chunks_mut(term.len()) {
+            row.iter_mut().zip(term).for_each(|(value, term)| *value += term);
+        }
+    });
 }
