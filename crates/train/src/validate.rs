@@ -139,19 +139,6 @@ fn tile(
     })
 }
 
-/// Of each collection's pictures so many at most, evenly spread.
-pub(crate) fn spread(dataset: &Dataset, pictures: &[usize], most: usize) -> Vec<usize> {
-    let mut by_set: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for &index in pictures {
-        by_set.entry(&dataset.samples[index].set).or_default().push(index);
-    }
-    let chosen = by_set.into_values().flat_map(|indices| {
-        let count = most.min(indices.len());
-        (0..count).map(|at| indices[at * indices.len() / count]).collect::<Vec<_>>()
-    });
-    chosen.collect()
-}
-
 fn questions(dataset: &Dataset, pictures: &[usize]) -> Vec<Question> {
     pictures
         .iter()

@@ -1,6 +1,6 @@
 //! `medparse evaluate`: how good a model is on labelled pictures.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -191,18 +191,9 @@ fn pictures(arguments: &Arguments, dataset: &Dataset, split: SplitArgument) -> R
     }
     let wanted: BTreeSet<&str> = arguments.sets.iter().map(String::as_str).collect();
     let parts = Split::new(dataset, arguments.validation_fraction, arguments.seed);
-    let mut by_set: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for index in parts.pictures(dataset, split.choice()) {
-        let set = dataset.samples[index].set.as_str();
-        if wanted.is_empty() || wanted.contains(set) {
-            by_set.entry(set).or_default().push(index);
-        }
-    }
-    let mut chosen: Vec<usize> = Vec::new();
-    for indices in by_set.values() {
-        let count = arguments.at_most.unwrap_or(indices.len()).min(indices.len());
-        chosen.extend((0..count).map(|at| indices[at * indices.len() / count]));
-    }
+    let mut pictures = parts.pictures(dataset, split.choice());
+    pictures.retain(|&index| wanted.is_empty() || wanted.contains(&*dataset.samples[index].set));
+    let mut chosen = dataset.spread(&pictures, arguments.at_most.unwrap_or(usize::MAX));
     chosen.sort_unstable();
     Ok(chosen)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Dataset, DatasetError, Listing, MaskSource, Part, PictureSource, Sample, Target};
+use super::{DatasetError, Listing, MaskSource, Part, PictureSource, Sample, Target};
 
 /// The part of a COCO-like list that says what is where.
 #[derive(Deserialize)]
@@ -64,10 +64,7 @@ pub(super) fn read(root: &Path) -> Result<Listing, DatasetError> {
             }
         }
     }
-    if samples.is_empty() {
-        return Err(problems.pop().unwrap_or(DatasetError::Empty { path: root.to_owned() }));
-    }
-    Ok(Listing { dataset: Dataset { root: root.to_owned(), samples }, problems })
+    Listing::new(root, root, samples, problems)
 }
 
 /// The pictures and masks that a list names.
@@ -169,6 +166,7 @@ mod tests {
     use medparse_imaging::{Mask, Picture};
 
     use super::*;
+    use crate::dataset::Dataset;
 
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -237,6 +235,16 @@ mod tests {
         assert!(found[1].contains("b_CT_lung_nodule.png"));
         assert!(found[2].contains("has 2×2 pixels; expected 4×4"));
         assert!(Dataset::open(folder.path()).is_err());
+        // Where nothing can be used, all that is wrong is told nevertheless.
+        let bare = tempfile::tempdir().unwrap();
+        for (name, files) in [("train", &["x.png", "y.png"][..]), ("train_mask", &["z.png"])] {
+            std::fs::create_dir(bare.path().join(name)).unwrap();
+            for file in files {
+                std::fs::write(bare.path().join(name).join(file), b"").unwrap();
+            }
+        }
+        let Listing { dataset, problems } = Dataset::list(bare.path()).unwrap();
+        assert_eq!((dataset.samples.len(), problems.len()), (0, 3), "{problems:?}");
         let error = Dataset::open(masks).unwrap_err().to_string();
         assert!(error.contains("is no dataset: expected an index.json"), "{error}");
     }

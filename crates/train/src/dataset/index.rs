@@ -6,9 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::volume::Volume;
-use super::{
-    Dataset, DatasetError, Listing, MaskSource, Part, PictureSource, Sample, Slice, Target,
-};
+use super::{DatasetError, Listing, MaskSource, Part, PictureSource, Sample, Slice, Target};
 
 #[derive(Deserialize)]
 struct Entry {
@@ -49,10 +47,7 @@ pub(super) fn read(root: &Path) -> Result<Listing, DatasetError> {
             Err(problem) => problems.push(problem),
         }
     }
-    if samples.is_empty() {
-        return Err(problems.pop().unwrap_or(DatasetError::Empty { path }));
-    }
-    Ok(Listing { dataset: Dataset { root: root.to_owned(), samples }, problems })
+    Listing::new(root, &path, samples, problems)
 }
 
 fn picture(root: &Path, entry: Entry) -> Sample {

@@ -8,9 +8,10 @@ mod read;
 mod split;
 mod volume;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use cache::{Cache, CacheLimits, Prepared};
+pub(crate) use cache::{Cache, CacheLimits, Prepared};
 pub use error::DatasetError;
 pub use read::Loaded;
 pub use split::{Choice, Split};
@@ -70,16 +71,6 @@ pub enum PictureSource {
     Slice(Slice),
 }
 
-impl Target {
-    /// Decodes the mask alone.
-    ///
-    /// # Errors
-    /// Names the file that can't be read, or marks nothing.
-    pub fn load(&self) -> Result<medparse_imaging::Mask, DatasetError> {
-        read::mask(self, None)
-    }
-}
-
 /// One plane of a volume, across its last axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
@@ -112,6 +103,21 @@ pub enum MaskSource {
     },
 }
 
+impl Listing {
+    /// What was found in the folder `root`; an error that names `place` where that is nothing at all.
+    fn new(
+        root: &Path,
+        place: &Path,
+        samples: Vec<Sample>,
+        problems: Vec<DatasetError>,
+    ) -> Result<Self, DatasetError> {
+        if samples.is_empty() && problems.is_empty() {
+            return Err(DatasetError::Empty { path: place.to_owned() });
+        }
+        Ok(Self { dataset: Dataset { root: root.to_owned(), samples }, problems })
+    }
+}
+
 impl Dataset {
     /// Lists the pictures of a folder: one that holds an `index.json`, or BiomedParse's folders
     /// `train/`, `train_mask/`, `test/` and `test_mask/`.
@@ -126,7 +132,7 @@ impl Dataset {
     /// As [`Dataset::open`], with what can't be used left out and told beside it.
     ///
     /// # Errors
-    /// When the folder is of neither layout, or its list can't be read at all.
+    /// When the folder is of neither layout, lists nothing, or its list can't be read at all.
     pub fn list(root: impl AsRef<Path>) -> Result<Listing, DatasetError> {
         let root = root.as_ref();
         if root.join("index.json").exists() {
@@ -144,6 +150,30 @@ impl Dataset {
         sets.sort_unstable();
         sets.dedup();
         sets
+    }
+
+    /// Of each collection's pictures among `pictures` so many at most, evenly spread; one collection
+    /// after the other.
+    pub fn spread(&self, pictures: &[usize], most: usize) -> Vec<usize> {
+        let mut by_set: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for &index in pictures {
+            by_set.entry(&self.samples[index].set).or_default().push(index);
+        }
+        let chosen = by_set.into_values().flat_map(|indices| {
+            let count = most.min(indices.len());
+            (0..count).map(|at| indices[at * indices.len() / count]).collect::<Vec<_>>()
+        });
+        chosen.collect()
+    }
+}
+
+impl Target {
+    /// Decodes the mask alone.
+    ///
+    /// # Errors
+    /// Names the file that can't be read, or marks nothing.
+    pub fn load(&self) -> Result<medparse_imaging::Mask, DatasetError> {
+        read::mask(self, None)
     }
 }
 

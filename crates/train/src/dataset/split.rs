@@ -46,7 +46,7 @@ impl Split {
             let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
             groups.shuffle(&mut stream(seed, Purpose::Split, &[place_of(set)]));
             let aside = (groups.len() as f64 * fraction).round() as usize;
-            let aside = aside.clamp(usize::from(fraction > 0.0), groups.len().max(1) - 1);
+            let aside = aside.max(usize::from(fraction > 0.0)).min(groups.len() - 1);
             let training = groups.split_off(aside);
             split.validation.extend(groups.into_iter().flatten());
             split.training.extend(training.into_iter().flatten());
@@ -66,6 +66,42 @@ impl Split {
             Choice::Test => {
                 all.filter(|&index| dataset.samples[index].part == Part::Test).collect()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::PictureSource;
+
+    fn sample(set: &str, group: usize) -> Sample {
+        Sample {
+            picture: PictureSource::File("none.png".into()),
+            set: set.into(),
+            modality: "CT".into(),
+            site: "abdomen".into(),
+            part: Part::Training,
+            group: group.to_string(),
+            targets: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_collection_of_one_group_is_learnt_from_and_no_group_is_torn_apart() {
+        let alone = Dataset { root: "none".into(), samples: vec![sample("one", 0)] };
+        for fraction in [0.0, 0.1, 1.0] {
+            let split = Split::new(&alone, fraction, 1);
+            assert_eq!((split.training, split.validation), (vec![0], vec![]));
+        }
+        let samples = (0..12).map(|at| sample("many", at / 3)).collect();
+        let many = Dataset { root: "none".into(), samples };
+        for (fraction, groups) in [(0.0, 0), (0.01, 1), (0.5, 2), (1.0, 3)] {
+            let split = Split::new(&many, fraction, 1);
+            assert_eq!(split.validation.len(), 3 * groups, "{fraction}");
+            let group = |index: &usize| index / 3;
+            let kept: Vec<usize> = split.training.iter().map(group).collect();
+            assert!(split.validation.iter().map(group).all(|group| !kept.contains(&group)));
         }
     }
 }

@@ -12,7 +12,6 @@ use super::{Control, Event, MODEL_FILE, PICTURE_FOLDER, TrainError, Trainer};
 use crate::card::{Measured, card};
 use crate::evaluate::{Baseline, EvaluateOptions, Report, Subject, evaluate, fit_presence};
 use crate::sheet::{Tile, contact_sheet};
-use crate::validate::spread;
 
 impl Trainer {
     /// Writes the averaged model, with its card.
@@ -43,7 +42,7 @@ impl Trainer {
         let options = LoadOptions::default();
         let model = Model::load(&ModelSource::File(path), &options, &mut |_| ())?;
         let most = self.config.checks.validation_pictures;
-        let pictures = spread(&self.dataset, &self.split.validation, most);
+        let pictures = self.dataset.spread(&self.split.validation, most);
         let bank = Some(model.class_bank());
         if pictures.is_empty() {
             self.write_model(Measured::default(), bank)?;
