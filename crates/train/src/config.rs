@@ -10,7 +10,7 @@ use medparse::ModelSource;
 use medparse::device::Processor;
 use serde::{Deserialize, Serialize};
 
-pub use network::{NetworkChoice, small};
+pub use network::NetworkChoice;
 pub use read::{Overrides, TrainConfigError};
 
 /// A training run.

@@ -8,7 +8,7 @@
 //! A run is a pure function of its description: every random draw follows from the seed and the
 //! step, so that a run which was cut off goes on with the same losses.
 
-pub mod augment;
+mod augment;
 mod batch;
 mod begin;
 mod card;
@@ -17,7 +17,7 @@ pub mod dataset;
 pub mod evaluate;
 mod init;
 mod log;
-pub mod loss;
+mod loss;
 pub mod ontology;
 mod optimizer;
 mod prompts;
@@ -30,13 +30,9 @@ mod validate;
 
 use burn::tensor::Tensor;
 
-pub use batch::{Ask, Batch};
 pub use config::{Overrides, TrainConfig, TrainConfigError};
-pub use init::fresh;
-pub use optimizer::{Moments, Optimizer, StepSummary};
-pub use prompts::{Prompt, Vocabulary};
-pub use sampler::Sampler;
-pub use state::{State, StateError};
+pub use loss::Terms;
+pub use state::StateError;
 pub use trainer::{
     Control, Event, LOG_FILE, MODEL_FILE, PICTURE_FOLDER, STATE_FILE, StepReport, TrainError,
     Trainer,

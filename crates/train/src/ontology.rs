@@ -3,7 +3,7 @@
 use medparse::classes::CLASS_COUNT;
 
 /// The class of a query that speaks for nothing: the last of the bank.
-pub const BACKGROUND: usize = CLASS_COUNT - 1;
+pub(crate) const BACKGROUND: usize = CLASS_COUNT - 1;
 
 /// Words that tell a target's category; the first that a name contains decides.
 const CATEGORY_WORDS: [(&str, usize); 42] = [

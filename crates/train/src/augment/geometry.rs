@@ -12,7 +12,7 @@ use crate::random::Random;
 /// The square and the picture both reach from -½ to ½ here, so that the identity stretches the
 /// one onto the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct View {
+pub(super) struct View {
     /// Picture coordinates of the square's unit vectors, to the right and down.
     matrix: [[f32; 2]; 2],
     /// Picture coordinates of the square's centre.
@@ -31,11 +31,6 @@ pub(super) struct Warped {
 const SUPERSAMPLES: usize = 2;
 
 impl View {
-    /// The whole picture, stretched to the square.
-    pub fn whole() -> Self {
-        Self { matrix: [[1.0, 0.0], [0.0, 1.0]], centre: [0.0, 0.0] }
-    }
-
     pub(super) fn draw(
         prepared: &Prepared,
         pose: Pose,

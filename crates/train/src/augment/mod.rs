@@ -6,8 +6,6 @@ mod geometry;
 use medparse::preprocess::Normalization;
 use rand::RngExt;
 
-pub use geometry::View;
-
 use crate::config::{AugmentConfig, Orientation};
 use crate::dataset::Prepared;
 use crate::random::Random;
@@ -21,7 +19,7 @@ pub struct Augmented {
     pub masks: Vec<Vec<f32>>,
 }
 
-/// How a collection may be turned.
+/// How a picture may be turned, and how large the network sees it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pose {
     pub orientation: Orientation,

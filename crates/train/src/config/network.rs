@@ -31,7 +31,7 @@ impl NetworkChoice {
 }
 
 /// The sizes of medparse-small: 8 M values besides the token table, made for 256 pixels.
-pub fn small() -> NetworkConfig {
+fn small() -> NetworkConfig {
     NetworkConfig {
         image_size: 256,
         pixel_mean: [123.675, 116.28, 103.53],

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::random::{Purpose, stream};
 
 /// The share of resamples that lie within an interval.
-pub const LEVEL: f64 = 0.95;
+const LEVEL: f64 = 0.95;
 
 /// A number and the interval that 95 % of the resamples fall in.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

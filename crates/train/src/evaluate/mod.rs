@@ -27,19 +27,20 @@ use crate::prompts::Named;
 use crate::random::{Purpose, stream};
 use absent::{Absent, Kind};
 use baseline::Key;
+use overlap::Overlap;
+use reliability::ReliabilityCounter;
+use surface::SurfaceDistances;
 
 pub use absent::AbsentCounts;
 pub use baseline::Baseline;
-pub use distance::distances_to;
-pub use interval::{Bootstrap, Estimate, LEVEL};
-pub use overlap::Overlap;
-pub use ranking::{Auroc, Scored};
-pub use reliability::{Bin, Reliability, ReliabilityCounter, fit_presence};
+pub use interval::{Bootstrap, Estimate};
+pub use ranking::Auroc;
+pub(crate) use reliability::fit_presence;
+pub use reliability::{Bin, Reliability};
 pub use report::{
     Distance, ModalityReport, PresenceReport, PresenceScore, Rate, Report, TargetReport, Unit,
     WordsReport,
 };
-pub use surface::SurfaceDistances;
 
 /// Masks whose common part is smaller than this Dice mark different things.
 const DIFFERENT: f64 = 0.1;

@@ -6,13 +6,14 @@ use medparse::ModelCard;
 use medparse::postprocess::MASK_THRESHOLD;
 
 use super::interval::Bootstrap;
+use super::ranking::Scored;
 use super::report::{
     Distance, ModalityReport, PresenceReport, PresenceScore, Rate, Report, TargetReport, Unit,
     WordsReport,
 };
 use super::{
-    Auroc, Estimate, EvaluateOptions, Kind, Missing, Overlap, ReliabilityCounter, Scored, Seen,
-    Subject, SurfaceDistances, Tally,
+    Auroc, Estimate, EvaluateOptions, Kind, Missing, Overlap, ReliabilityCounter, Seen, Subject,
+    SurfaceDistances, Tally,
 };
 
 pub(super) fn report(tally: &Tally, subject: &Subject<'_>, options: &EvaluateOptions) -> Report {

@@ -71,7 +71,7 @@ pub fn loss(
     let (ids, lengths) = batch.ids(device);
     let text = network.encode_text(ids, &lengths, &mut Probe::none());
     let heads = network.decode(&image, batch.words(&text), Keep::Every, &mut Probe::none());
-    let answers = Answers::new(&heads, batch, device);
+    let answers = Answers::new(&heads, batch);
     let scale = network.logit_scale().exp();
 
     // Similarity of every query to the phrase, for every head and prompt.
@@ -150,7 +150,7 @@ struct Answers {
 }
 
 impl Answers {
-    fn new(heads: &[Heads], batch: &Batch, _device: &Device) -> Self {
+    fn new(heads: &[Heads], batch: &Batch) -> Self {
         let layers = heads.len();
         let queries = heads.iter().map(|head| head.class_embed.clone()).collect();
         let masks = heads.iter().map(|head| head.masks.clone()).collect();
