@@ -36,7 +36,7 @@ pub struct Tile {
 /// truth and answer are, and their Dice.
 ///
 /// # Errors
-/// When a mask is not of its picture's size, or there is no tile.
+/// When a mask is not of its picture's size.
 pub fn contact_sheet(tiles: &[Tile]) -> Result<Picture, Error> {
     let drawn: Result<Vec<Drawn>, Error> = tiles.iter().map(Drawn::new).collect();
     let drawn = drawn?;

@@ -24,7 +24,7 @@ use crate::optimizer::Optimizer;
 use crate::prompts::Vocabulary;
 use crate::sampler::Sampler;
 use crate::state::State;
-use crate::validate::{Check, Checked, Validation, spread, validate};
+use crate::validate::{Check, Checked, Validation, validate};
 pub use error::TrainError;
 
 /// A run, between two steps.
@@ -94,19 +94,16 @@ impl Trainer {
     pub fn new(config: TrainConfig) -> Result<Self, TrainError> {
         config.check()?;
         let dataset = Dataset::open(&config.data)?;
-        Self::with_dataset(config, dataset)
-    }
-
-    /// As [`Trainer::new`], with a dataset that is already listed.
-    ///
-    /// # Errors
-    /// As [`Trainer::new`].
-    pub fn with_dataset(config: TrainConfig, dataset: Dataset) -> Result<Self, TrainError> {
-        config.check()?;
         std::fs::create_dir_all(&config.output)
             .map_err(|source| TrainError::Write { path: config.output.clone(), source })?;
         let beginning = Beginning::of(&config)?;
         let network_config = beginning.network.clone();
+        for prefix in &config.freeze {
+            let mut keys = expected_tensors(&network_config).into_iter();
+            if !keys.any(|tensor| tensor.key.starts_with(prefix.as_str())) {
+                return Err(TrainError::Freeze { prefix: prefix.clone() });
+            }
+        }
         let split = Split::new(&dataset, config.checks.validation_fraction, config.seed);
         let sampler = Sampler::new(&dataset, &split, &config.sets, config.seed);
         if sampler.epoch_length() == 0 {
@@ -124,12 +121,6 @@ impl Trainer {
         } else {
             (beginning.weights(config.seed, &device)?, 0)
         };
-        for prefix in &config.freeze {
-            let mut keys = expected_tensors(&network_config).into_iter();
-            if !keys.any(|tensor| tensor.key.starts_with(prefix.as_str())) {
-                return Err(TrainError::Freeze { prefix: prefix.clone() });
-            }
-        }
         let network = network
             .frozen(|key| config.freeze.iter().any(|prefix| key.starts_with(prefix.as_str())));
         let limits = CacheLimits {
@@ -162,18 +153,8 @@ impl Trainer {
         self.total_steps
     }
 
-    /// The network's sizes.
-    pub fn network_config(&self) -> &NetworkConfig {
-        &self.network_config
-    }
-
-    /// The network as it is, on a device without gradients.
-    pub fn network(&self) -> Network {
-        self.current().valid()
-    }
-
     /// The network with averaged weights, on a device without gradients.
-    pub fn averaged_network(&self) -> Network {
+    fn averaged_network(&self) -> Network {
         self.optimizer.averaged(self.current().valid())
     }
 
@@ -237,13 +218,6 @@ impl Trainer {
     }
 
     /// Measures the averaged network on the validation pictures, on the network's own square.
-    ///
-    /// # Errors
-    /// When a picture can't be read.
-    pub fn evaluate(&self) -> Result<Validation, TrainError> {
-        Ok(self.check()?.validation)
-    }
-
     fn check(&self) -> Result<Checked, TrainError> {
         let most = self.config.checks.validation_pictures;
         let labelled: Vec<usize> = self
@@ -258,7 +232,7 @@ impl Trainer {
             config: &self.network_config,
             device: &self.device.clone().inner(),
             dataset: &self.dataset,
-            pictures: &spread(&self.dataset, &labelled, most),
+            pictures: &self.dataset.spread(&labelled, most),
         };
         Ok(validate(&check)?)
     }
@@ -285,7 +259,8 @@ impl Trainer {
     /// is complete already only the last is done again.
     ///
     /// # Errors
-    /// Those of [`Trainer::step`], [`Trainer::evaluate`] and [`Trainer::save`].
+    /// Those of [`Trainer::step`] and [`Trainer::save`], and when a validation picture can't be read, or the
+    /// finished model can't be measured.
     pub fn run(
         &mut self,
         listener: &mut dyn FnMut(Event<'_>) -> Control,

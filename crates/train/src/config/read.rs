@@ -167,7 +167,9 @@ impl TrainConfig {
         positive("gradient_clip", self.optimizer.gradient_clip)?;
         positive("loss.points", self.loss.points as f64)?;
         positive("loss.oversampling", self.loss.oversampling)?;
-        positive("augmentation.scale", self.augmentation.scale[0].into())?;
+        for zoom in self.augmentation.scale {
+            positive("augmentation.scale", zoom.into())?;
+        }
         positive("augmentation.aspect", self.augmentation.aspect.into())?;
         positive("checks.evaluate_every", self.checks.evaluate_every as f64)?;
         positive("checks.save_every", self.checks.save_every as f64)?;

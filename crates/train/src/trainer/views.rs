@@ -18,8 +18,8 @@ use crate::random::{Purpose, stream};
 /// Pixels of a target that must be in view for it to count as present.
 const VISIBLE_PIXELS: f32 = 12.0;
 
-/// Sentences for the classes of the bank, one of which is drawn each step (SPEC: the bank is the
-/// mean over 81 such templates).
+/// Sentences for the classes of the bank, one of which is drawn each step; the bank that models answer
+/// with is the mean over 81 such sentences.
 const CLASS_TEMPLATES: [&str; 8] = [
     "{}.",
     "a photo of a {}.",
