@@ -1,5 +1,6 @@
 //! The flags of every verb that loads a model.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -47,7 +48,7 @@ pub struct LoadingOptions {
     precision: Option<Precision>,
     /// Threads to compute with; all cores by default.
     #[arg(long, env = "MEDPARSE_THREADS", value_name = "N")]
-    threads: Option<std::num::NonZeroUsize>,
+    threads: Option<NonZeroUsize>,
 }
 
 /// How pictures become squares.
@@ -85,6 +86,11 @@ impl ModelOptions {
     /// What computes.
     pub fn device(&self) -> Processor {
         self.loading.device
+    }
+
+    /// What was typed, as the library takes it.
+    pub fn load_options(&self) -> LoadOptions {
+        self.loading.load_options()
     }
 
     /// What the model says of itself, without loading the weights of a file.
@@ -136,10 +142,17 @@ impl LoadingOptions {
     /// # Errors
     /// When they run already.
     pub fn set_threads(&self) -> Result<()> {
-        let Some(threads) = self.threads else { return Ok(()) };
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .build_global()
-            .context("cannot start the threads")
+        self.threads.map_or(Ok(()), set_threads)
     }
+}
+
+/// Starts so many threads, which compute from then on.
+///
+/// # Errors
+/// When they run already.
+pub fn set_threads(threads: NonZeroUsize) -> Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.get())
+        .build_global()
+        .context("cannot start the threads")
 }

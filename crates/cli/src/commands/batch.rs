@@ -23,7 +23,6 @@ use crate::model_options::ModelOptions;
 use crate::output::{complain, say, say_json};
 use crate::progress::Pictures;
 use crate::signals::stop_switch;
-use rows::Predictions;
 use workshop::{Made, Workshop};
 
 /// How long what is done may be in the system's memory only.
@@ -176,7 +175,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
                     done += 1;
                     let length = match (&mut predictions, made) {
                         (Some(file), Made::Masks(masks)) => {
-                            Some(file.append(&Predictions::row(&finished.label, &masks)?)?)
+                            Some(file.append(&masks.row(&finished.label)?)?)
                         }
                         _ => None,
                     };
@@ -289,10 +288,15 @@ fn settings(
     default_text: &str,
 ) -> serde_json::Value {
     let work = &arguments.work;
+    let typed = arguments.model.load_options();
     serde_json::json!({
         "model": model.card().name,
         "file": identity,
         "precision": model.precision().name(),
+        // Null where the model's own is taken.
+        "config": typed.config.map(|path| path.display().to_string()),
+        "image_size": typed.image_size,
+        "fit": typed.fit,
         "prompt": default_text,
         "results": format!("{form:?}").to_lowercase(),
         "independent": work.independent,

@@ -3,11 +3,12 @@
 mod check;
 
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use indicatif::ProgressBar;
 use medparse::ModelSource;
@@ -18,6 +19,7 @@ use medparse_train::{
     Control, Event, MODEL_FILE, Overrides, StepReport, TrainConfig, Trainer, Validation,
 };
 
+use crate::model_options::set_threads;
 use crate::output::{complain, say};
 use crate::progress;
 use crate::signals::stop_switch;
@@ -53,7 +55,7 @@ pub struct Arguments {
     device: Option<Processor>,
     /// Threads to compute with; all cores by default.
     #[arg(long, env = "MEDPARSE_THREADS", value_name = "N")]
-    threads: Option<std::num::NonZeroUsize>,
+    threads: Option<NonZeroUsize>,
     /// Only look at the description and at every file of the dataset, and name each bad one.
     #[arg(long)]
     check: bool,
@@ -62,10 +64,7 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     keep_freed_pages();
-    if let Some(threads) = arguments.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
-        pool.build_global().context("cannot start the threads")?;
-    }
+    arguments.threads.map_or(Ok(()), set_threads)?;
     let overrides = Overrides {
         data: arguments.data.clone(),
         output: arguments.output.clone(),

@@ -7,17 +7,19 @@ use medparse_wire::{Framing, ReplyEncoder, read_score_reply};
 
 /// The masks of one picture and their categories.
 pub struct Predictions {
+    /// One for each phrase, of one size.
     pub masks: Vec<Mask>,
+    /// One for each mask.
     pub categories: Vec<&'static str>,
 }
 
 impl Predictions {
     /// A row without a header: `label`, `image_features` as in a reply of `/score`, and the categories
     /// as Python prints a list of strings.
-    pub fn row(label: &str, of: &Self) -> Result<Vec<u8>> {
-        let features = of.image_features()?;
+    pub fn row(&self, label: &str) -> Result<Vec<u8>> {
+        let features = self.image_features()?;
         let categories: Vec<String> =
-            of.categories.iter().map(|category| format!("'{category}'")).collect();
+            self.categories.iter().map(|category| format!("'{category}'")).collect();
         line(&[label, &features, &format!("[{}]", categories.join(", "))])
     }
 
@@ -68,7 +70,7 @@ mod tests {
             masks: vec![mask([1, 0, 0, 1]), mask([0; 4])],
             categories: vec!["tumor", "heart anatomies"],
         };
-        let row = String::from_utf8(Predictions::row("7", &predictions).unwrap()).unwrap();
+        let row = String::from_utf8(predictions.row("7").unwrap()).unwrap();
         assert_eq!(
             row,
             "7,\"{\"\"data\"\": \"\"/wAA/wAAAAA=\"\", \"\"shape\"\": [2, 2, 2], \"\"dtype\"\": \"\"uint8\"\"}\",\
