@@ -190,7 +190,8 @@ impl Outputs {
 
 /// Phrases as parts of file names, in the field's manner: `+` for blanks.
 pub fn names_of(prompts: &[Prompt]) -> Vec<String> {
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    // Some file systems take upper and lower case for the same.
+    let mut taken: HashSet<String> = HashSet::new();
     let names = prompts.iter().map(|prompt| {
         let name: String = prompt
             .as_str()
@@ -202,9 +203,9 @@ pub fn names_of(prompts: &[Prompt]) -> Vec<String> {
                 _ => '_',
             })
             .collect();
-        let count = seen.entry(name.to_lowercase()).or_insert(0);
-        *count += 1;
-        if *count == 1 { name } else { format!("{name}-{count}") }
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        let mut names = std::iter::once(name.clone()).chain(numbered);
+        names.find(|name| taken.insert(name.to_lowercase())).unwrap_or_default()
     });
     names.collect()
 }
@@ -217,6 +218,8 @@ mod tests {
     fn phrases_become_names() {
         let prompts = Prompt::split("tumor core & a/b:c & Tumor core & ../etc").unwrap();
         assert_eq!(names_of(&prompts), ["tumor+core", "a_b_c", "Tumor+core-2", ".._etc"]);
+        let prompts = Prompt::split("a & A & a-2 & a").unwrap();
+        assert_eq!(names_of(&prompts), ["a", "A-2", "a-2-2", "a-3"]);
     }
 
     #[test]
