@@ -76,14 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut summary = Summary::default();
     for path in &requests {
         bar.set_message(path.display().to_string());
-        let body =
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let outcome = old
-            .ask(&body)
-            .context("the old endpoint")
-            .and_then(|before| Ok((before, new.ask(&body).context("the new endpoint")?)))
-            .and_then(|(before, after)| Comparison::of(&before, &after));
-        match outcome {
+        match compared(path, &old, &new) {
             Ok(comparison) => summary.add(&name_of(path), &comparison),
             Err(error) => {
                 bar.suspend(|| complain(&format!("error: {}: {error:#}", path.display())));
@@ -106,6 +99,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         ))?;
     }
     Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One request to both endpoints.
+fn compared(path: &Path, old: &Caller, new: &Caller) -> Result<Comparison> {
+    let body = std::fs::read(path).context("cannot read it")?;
+    let before = old.ask(&body).context("the old endpoint")?;
+    let after = new.ask(&body).context("the new endpoint")?;
+    Comparison::of(&before, &after)
 }
 
 fn name_of(path: &Path) -> String {

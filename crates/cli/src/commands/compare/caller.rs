@@ -67,7 +67,9 @@ impl Caller {
     /// # Errors
     /// When there is no reply, or one that is not the contract's.
     pub fn ask(&self, body: &[u8]) -> Result<Vec<ScoreRow>> {
-        for left in (0..TRIES).rev() {
+        let mut left = TRIES;
+        loop {
+            left -= 1;
             let mut request = self.agent.post(&self.url).header("content-type", "application/json");
             if let Some(key) = &self.key {
                 request = request.header("authorization", format!("Bearer {key}"));
@@ -90,7 +92,6 @@ impl Caller {
                 }
             }
         }
-        bail!("is too busy")
     }
 }
 
