@@ -4,7 +4,7 @@ mod view;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use medparse_server::admin::{
@@ -199,6 +199,10 @@ fn rotate(arguments: &Rotate) -> Result<()> {
     let store = arguments.state.open()?;
     let slot = Slot::from_str(&arguments.key, false);
     let Ok(slot) = slot else {
+        ensure!(
+            arguments.endpoint.is_none(),
+            "--endpoint goes with `primary` or `secondary`, not with a granted key"
+        );
         let grace = arguments.grace.unwrap_or(SignedDuration::ZERO);
         let id = &arguments.key;
         let key = store.update(|document| rotate_key(document, id, grace))?;
@@ -211,6 +215,11 @@ fn rotate(arguments: &Rotate) -> Result<()> {
             say(key.expose())
         };
     };
+    ensure!(
+        arguments.grace.is_none(),
+        "--grace is for granted keys: the {} key of an endpoint ends at once, and its other one stays",
+        arguments.key
+    );
     let name = endpoint_or_default(&*store.read()?, arguments.endpoint.as_deref())?;
     let which = match slot {
         Slot::Primary => WhichKey::Primary,
