@@ -24,7 +24,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// medparse runs models of the MedImageParse/BiomedParse family: give it a picture and phrases,
 /// and it answers with one mask and one category per phrase. Nothing leaves this machine, except
-/// that `model pull` and `--model hub:…` fetch weights.
+/// where you ask for it: `model pull` and `--model hub:…` fetch weights, `compare` asks the two
+/// endpoints it is given, `serve --oidc-issuer` fetches the issuer's keys.
 ///
 /// Research software, not a medical device.
 #[derive(Parser)]

@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = arguments.model.load()?;
     let side = model.network().image_size;
     let picture = match &arguments.image {
-        Some(path) => Picture::open(path).with_context(|| format!("reading {}", path.display()))?,
+        Some(path) => Picture::open(path)?,
         None => procedural::cells(side as u32, side as u32, 1)?.picture,
     };
     let machine = model.measure_machine()?;

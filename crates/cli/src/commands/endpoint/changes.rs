@@ -48,7 +48,7 @@ pub struct Settings {
     /// Its model: `bundled`, a file, `hub:owner/name`, or a name of the server's catalog.
     #[arg(long, value_name = "MODEL", help_heading = "Deployment")]
     model: Option<String>,
-    /// Number format of its arithmetic: f32.
+    /// Number format of its arithmetic: f32, bf16 or int8.
     #[arg(long, value_name = "FORMAT", help_heading = "Deployment")]
     precision: Option<String>,
     /// Threads of its own to compute with.

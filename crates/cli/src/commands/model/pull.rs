@@ -12,8 +12,8 @@ use crate::progress::Loading;
 
 /// Fetch a model from the Hugging Face hub into its usual cache on this machine.
 ///
-/// The only verb that goes to the network, besides `--model hub:…` of a model that is not here
-/// yet. An interrupted download goes on where it stopped; checksums are compared.
+/// A model that is named by `--model hub:…` and is not here yet is fetched the same way. An
+/// interrupted download goes on where it stopped; checksums are compared.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  medparse model pull hub:microsoft/BiomedParse\n  medparse model pull hub:owner/name@main/weights/model.safetensors\n\nEnvironment: HF_TOKEN (private and gated repositories), HF_ENDPOINT, HF_HOME, HF_HUB_CACHE,\nHF_HUB_OFFLINE, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE."

@@ -1,6 +1,6 @@
 //! `medparse model verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             say(&line_of(check))?;
         }
         say(&phrases(&result))?;
-        say(&verdict(&result, started.elapsed().as_secs_f64()))?;
+        say(&verdict(&result, &arguments.file, started.elapsed().as_secs_f64()))?;
     }
     Ok(if result.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -101,14 +101,15 @@ fn phrases(result: &Verification) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn verdict(result: &Verification, seconds: f64) -> String {
+fn verdict(result: &Verification, file: &Path, seconds: f64) -> String {
     match (result.passed(), result.deterministic) {
         (false, _) => format!("does not work ({seconds:.0} s)"),
         (true, true) => format!(
             "works ({seconds:.0} s); its weights are the deterministic test weights, so its masks mean nothing"
         ),
         (true, false) => format!(
-            "works ({seconds:.0} s); try it: medparse segment picture.png -p \"…\" --overlay --model FILE"
+            "works ({seconds:.0} s); try it: medparse segment picture.png -p \"…\" --overlay --model {}",
+            file.display()
         ),
     }
 }
