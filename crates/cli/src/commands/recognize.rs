@@ -12,13 +12,14 @@ use medparse::recognition::{
 };
 use medparse::{Model, Prompt};
 use medparse_imaging::write::label_png;
-use medparse_imaging::{BoundingBox, Layer, Mask, OpenOptions, grouped, open};
+use medparse_imaging::{Layer, Mask, OpenOptions, grouped, open};
 use serde::Serialize;
 
 use super::segment::inputs::{Input, find};
 use super::segment::options::probability;
 use super::segment::outputs::Outputs;
 use super::segment::phrase_warnings;
+use super::segment::report::BoxReport;
 use super::segment::scan::ScanOptions;
 use crate::model_options::ModelOptions;
 use crate::output::{complain, say, say_json};
@@ -121,20 +122,6 @@ struct InstanceReport {
     #[serde(rename = "box")]
     bounding_box: BoxReport,
     centroid: (f64, f64),
-}
-
-#[derive(Serialize)]
-struct BoxReport {
-    x: u32,
-    y: u32,
-    width: u32,
-    height: u32,
-}
-
-impl From<BoundingBox> for BoxReport {
-    fn from(b: BoundingBox) -> Self {
-        Self { x: b.x, y: b.y, width: b.width, height: b.height }
-    }
 }
 
 /// Runs the verb; fails where any picture failed, after all others are done.

@@ -3,7 +3,7 @@
 pub mod inputs;
 pub mod options;
 pub mod outputs;
-mod report;
+pub mod report;
 pub mod run;
 pub mod scan;
 mod tiles;

@@ -11,7 +11,7 @@ use medparse_server::{CatalogEntry, LoadError, ModelLoader, ModelSpec, Segmenter
 use super::segmenter::ModelSegmenter;
 
 /// The version of every model of the catalog: files and commits have none of Azure's numbers.
-const VERSION: &str = "1";
+pub(super) const VERSION: &str = "1";
 
 /// The models that a server can load: those that its command line names, the bundled one, those in
 /// the hub's cache, and any file or hub repository that a deployment names.

@@ -17,6 +17,8 @@ use medparse_server::{
 use medparse_wire::{Fit, Together};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
+use super::models::VERSION;
+
 /// A model behind the server's [`Segmenter`].
 pub struct ModelSegmenter {
     model: Model,
@@ -35,7 +37,7 @@ impl ModelSegmenter {
         let threads = threads.map(pool).transpose()?;
         let card = ModelCard {
             name: model.card().name.clone(),
-            version: "1".to_owned(),
+            version: VERSION.to_owned(),
             precision: model.precision().to_string(),
             description: description(&model),
             targets: targets(&model),

@@ -67,7 +67,7 @@ struct AnswerReport {
     area_px: u64,
     /// Null where the pixels have no size.
     area_mm2: Option<f64>,
-    /// In pixels, the left upper corner and the size; null where the mask is empty.
+    /// Null where the mask is empty.
     #[serde(rename = "box")]
     bounding_box: Option<BoxReport>,
     /// Of the mask's pixels; null where the mask is empty.
@@ -79,12 +79,13 @@ struct AnswerReport {
     mask: PathBuf,
 }
 
+/// The JSON of a box, in pixels: the left upper corner and the size.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct BoxReport {
-    x: u32,
-    y: u32,
-    width: u32,
-    height: u32,
+pub struct BoxReport {
+    pub x: u32,
+    pub y: u32,
+    pub width: u32,
+    pub height: u32,
 }
 
 impl From<BoundingBox> for BoxReport {
