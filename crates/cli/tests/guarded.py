@@ -66,7 +66,10 @@ class Issuer:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 found = {
-                    "/tenant/.well-known/openid-configuration": {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"},
+                    "/tenant/.well-known/openid-configuration": {
+                        "issuer": issuer.url,
+                        "jwks_uri": f"{issuer.url}/keys",
+                    },
                     "/tenant/keys": {"keys": [signer.public for signer in issuer.signers]},
                 }[self.path]
                 self.send_response(200)
@@ -101,9 +104,7 @@ class Server:
         self.program = program
         words = [program, "serve", "--port", "0", "--auth", *options]
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [str(word) for word in words], stdout=log, stderr=log, env=self.environment
-            )
+            self.process = subprocess.Popen([str(word) for word in words], stdout=log, stderr=log, env=self.environment)
         self.url = ""
         deadline = time.monotonic() + 60
         while not self.url and time.monotonic() < deadline:

@@ -58,7 +58,7 @@ class Batch:
 
     def finish(self) -> str:
         """Runs to the end; what it says."""
-        ended = subprocess.run(self.command, capture_output=True, text=True)
+        ended = subprocess.run(self.command, capture_output=True, text=True, check=False)
         if ended.returncode != 0:
             raise SystemExit(f"exit {ended.returncode}: {ended.stderr[-2000:]}")
         return ended.stdout.strip()
@@ -100,7 +100,7 @@ def files(output: Path) -> dict[str, bytes]:
     """All results; the journal and its folder are left out."""
     found = (path for path in output.rglob("*") if path.is_file())
     relative = {path.relative_to(output): path for path in found}
-    return {str(name): path.read_bytes() for name, path in relative.items() if not name.parts[0] == ".medparse-batch"}
+    return {str(name): path.read_bytes() for name, path in relative.items() if name.parts[0] != ".medparse-batch"}
 
 
 def hold_files(output: Path, in_peace: dict[str, bytes], names: list[str]) -> None:

@@ -30,6 +30,9 @@ from pathlib import Path
 from traffic import BODIES, Traffic, ask
 
 PROJECT = Path(__file__).resolve().parents[4]
+sys.path.insert(0, str(PROJECT / "bench"))
+from peer.others import Others, sentence
+
 MODEL = PROJECT / "testdata/tiny/tiny.pt"
 MARKS = ("<!-- the soak's table -->\n", "<!-- end of the table -->\n")
 
@@ -235,8 +238,18 @@ def changes(server: Server) -> None:
     remove(server, "green")
 
 
-FAULTS = [changes, disk_full, read_errors, model_replaced, broken_deployment, stopped, descriptors, killed]
-FAULTS += [memory_limit, model_truncated]
+FAULTS = [
+    changes,
+    disk_full,
+    read_errors,
+    model_replaced,
+    broken_deployment,
+    stopped,
+    descriptors,
+    killed,
+    memory_limit,
+    model_truncated,
+]
 # Faults that may end the process; the supervisor starts it again.
 MAY_END = {killed, memory_limit, model_truncated}
 
@@ -248,9 +261,7 @@ def deploy(server: Server, name: str, model: Path) -> None:
 
 
 def remove(server: Server, name: str) -> None:
-    done = server.verb("endpoint", "delete", "medparse", "--deployment", name, "--yes")
-    if done.returncode != 0:
-        done = server.verb("endpoint", "delete", "medparse", "--deployment", name)
+    done = server.verb("endpoint", "delete", "medparse", "--deployment", name)
     if done.returncode != 0:
         raise SystemExit(f"the deployment {name} could not be deleted: {done.stderr}")
 
@@ -267,7 +278,9 @@ def expect_refusal(server: Server, deployment: str, word: str) -> None:
             server.log_read += len(log)
             return
         if time.monotonic() > deadline:
-            raise SystemExit(f"{deployment} answers {status} {reply[:300]!r}, and the log says no {word!r}:\n{log[-2000:]}")
+            raise SystemExit(
+                f"{deployment} answers {status} {reply[:300]!r}, and the log says no {word!r}:\n{log[-2000:]}"
+            )
         time.sleep(0.2)
 
 
@@ -292,7 +305,7 @@ class Outcome:
 
 
 def soak(program: Path, minutes: float, folder: Path) -> tuple[dict, float]:
-    """Goes through the faults again and again."""
+    """Goes through the faults again and again; what each came to, and the seconds that all of it took."""
     disk = folder / "disk"
     disk.mkdir()
     # Room for the audit log of half an hour.
@@ -338,8 +351,8 @@ def name_of(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"status {status}"
 
 
-def table(outcomes: dict, seconds: float) -> str:
-    """The page's part that the soak writes."""
+def table(outcomes: dict, seconds: float, others: float | None) -> str:
+    """The page's part that the soak writes; `others` are the cores that other processes used meanwhile, if known."""
     total = sum((outcome.replies for outcome in outcomes.values()), collections.Counter())
     lines = [
         f"{seconds / 60:.0f} minutes, {sum(total.values())} requests, {outcomes[killed].rounds} rounds of {len(FAULTS)}"
@@ -356,7 +369,7 @@ def table(outcomes: dict, seconds: float) -> str:
             f" {outcome.recovery:.1f} s |"
         )
     machine = f"Linux {platform.release().split('-')[0]}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    lines += ["", f"Machine: {machine}; others worked on it at the same time.", ""]
+    lines += ["", f"Machine: {machine}; {sentence(others)}", ""]
     return "\n".join(lines)
 
 
@@ -380,9 +393,10 @@ def main() -> int:
         how = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
         os.environ["MEDPARSE_SOAK"] = "1"
         os.execvp(how[0], [*how, sys.executable, *sys.argv])
+    watch = Others()
     with tempfile.TemporaryDirectory() as folder:
         outcomes, seconds = soak(arguments.program.resolve(), arguments.minutes, Path(folder))
-    written = table(outcomes, seconds)
+    written = table(outcomes, seconds, watch.cores())
     print(written)
     if arguments.write:
         page = arguments.write.read_text()

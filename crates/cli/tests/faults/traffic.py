@@ -141,7 +141,9 @@ class Traffic:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=5) as caller:
                     content = BODIES[1]
-                    caller.sendall(head + str(len(content)).encode() + b"\r\n\r\n" + content[: random.choice([100, len(content)])])
+                    caller.sendall(
+                        head + str(len(content)).encode() + b"\r\n\r\n" + content[: random.choice([100, len(content)])]
+                    )
                     time.sleep(random.random() * 0.02)
                 self._note("left")
             except OSError:
