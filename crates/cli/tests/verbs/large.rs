@@ -1,12 +1,8 @@
 //! Large pictures in tiles.
 
-use medparse_imaging::{Limits, Mask, Picture, procedural};
+use medparse_imaging::{Picture, procedural};
 
 use crate::desk::{Desk, with_tiny};
-
-fn mask(path: std::path::PathBuf) -> Mask {
-    Mask::decode(&std::fs::read(path).unwrap(), &Limits::default()).unwrap()
-}
 
 #[test]
 fn tiles_give_masks_polygons_and_an_overlay_of_the_whole_picture() {
@@ -26,13 +22,12 @@ fn tiles_give_masks_polygons_and_an_overlay_of_the_whole_picture() {
     ];
     let run = desk.run_tiny(&[&arguments[..], &["--overlay"]].concat());
     assert_eq!(run.status, 0, "{}", run.stderr);
-    assert_eq!(mask(desk.path("out/slide__a.png")).dimensions(), (300, 220));
+    let mask = desk.mask("out/slide__a.png");
+    assert_eq!(mask.dimensions(), (300, 220));
     assert!(Picture::open(desk.path("out/slide.overlay.png")).unwrap().width() >= 300);
     assert!(desk.path("out/slide.geojson").exists() && desk.path("out/slide.coco.json").exists());
     assert!(!desk.path("out/slide.partial").exists());
-    let report: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(desk.path("out/slide.json")).unwrap()).unwrap();
-    assert_eq!(report["answers"][0]["voxels"], mask(desk.path("out/slide__a.png")).area());
+    assert_eq!(desk.json("out/slide.json")["answers"][0]["voxels"], mask.area());
 }
 
 #[test]
@@ -42,7 +37,7 @@ fn one_tile_is_the_picture_itself() {
         let run =
             desk.run_tiny(&[&["segment", "cells.png", "-p", "a", "-o", folder], more].concat());
         assert_eq!(run.status, 0, "{}", run.stderr);
-        mask(desk.path(folder).join("cells__a.png"))
+        desk.mask(&format!("{folder}/cells__a.png"))
     };
     let plain = ask("plain", &[]);
     assert!(plain.area() > 0);

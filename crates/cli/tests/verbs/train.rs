@@ -1,98 +1,62 @@
 //! `medparse train`, `evaluate` and `targets` as a user runs them, on four drawn pictures.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use assert_cmd::Command;
 use medparse_imaging::{Mask, Picture};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A folder with a dataset `ds`, and the command run in it.
-struct Desk {
-    folder: TempDir,
+use crate::desk::{Desk, fixture};
+
+/// A desk with a dataset `ds`: bright squares called livers, the first two with a dark one called nodule.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    for (part, count) in [("train", 4), ("test", 2)] {
+        for folder in [part.to_owned(), format!("{part}_mask")] {
+            std::fs::create_dir_all(desk.path("ds").join(folder)).unwrap();
+        }
+        for index in 0..count {
+            draw(&desk.path("ds"), part, index);
+        }
+    }
+    desk
 }
 
-/// What a command left behind.
-struct Outcome {
-    status: i32,
-    stdout: String,
-    stderr: String,
+fn draw(dataset: &Path, part: &str, index: usize) {
+    let within = |at: usize, from: usize| {
+        (from..from + 12).contains(&(at % 40)) && (from..from + 12).contains(&(at / 40))
+    };
+    let liver: Vec<u8> = (0..1600).map(|at| u8::from(within(at, 4 + index))).collect();
+    let nodule: Vec<u8> =
+        (0..1600).map(|at| u8::from(index < 2 && within(at, 24 + index))).collect();
+    let gray = liver.iter().zip(&nodule).map(|(&a, &b)| 100 + 100 * a - 90 * b);
+    let rgb = gray.flat_map(|gray| [gray; 3]).collect();
+    let stem = format!("p{index}_CT_abdomen");
+    let picture = dataset.join(part).join(format!("{stem}.png"));
+    Picture::from_rgb(40, 40, rgb).unwrap().save_png(picture).unwrap();
+    for (name, pixels) in [("liver", liver), ("cystic+nodule", nodule)] {
+        let mask = Mask::from_pixels(40, 40, pixels).unwrap();
+        if !mask.is_empty() {
+            let folder = dataset.join(format!("{part}_mask"));
+            mask.save_png(folder.join(format!("{stem}_{name}.png"))).unwrap();
+        }
+    }
 }
 
-impl Desk {
-    /// Bright squares called livers, the first two with a dark one called nodule.
-    fn new() -> Self {
-        let desk = Self { folder: tempfile::tempdir().unwrap() };
-        for (part, count) in [("train", 4), ("test", 2)] {
-            for folder in [part.to_owned(), format!("{part}_mask")] {
-                std::fs::create_dir_all(desk.path("ds").join(folder)).unwrap();
-            }
-            for index in 0..count {
-                desk.draw(part, index);
-            }
-        }
-        desk
-    }
-
-    fn draw(&self, part: &str, index: usize) {
-        let within = |at: usize, from: usize| {
-            (from..from + 12).contains(&(at % 40)) && (from..from + 12).contains(&(at / 40))
-        };
-        let liver: Vec<u8> = (0..1600).map(|at| u8::from(within(at, 4 + index))).collect();
-        let nodule: Vec<u8> =
-            (0..1600).map(|at| u8::from(index < 2 && within(at, 24 + index))).collect();
-        let gray = liver.iter().zip(&nodule).map(|(&a, &b)| 100 + 100 * a - 90 * b);
-        let rgb = gray.flat_map(|gray| [gray; 3]).collect();
-        let stem = format!("p{index}_CT_abdomen");
-        let picture = self.path("ds").join(part).join(format!("{stem}.png"));
-        Picture::from_rgb(40, 40, rgb).unwrap().save_png(picture).unwrap();
-        for (name, pixels) in [("liver", liver), ("cystic+nodule", nodule)] {
-            let mask = Mask::from_pixels(40, 40, pixels).unwrap();
-            if !mask.is_empty() {
-                let folder = self.path("ds").join(format!("{part}_mask"));
-                mask.save_png(folder.join(format!("{stem}_{name}.png"))).unwrap();
-            }
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A run of two steps from the small reference checkpoint.
-    fn describe_run(&self) {
-        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tiny/tiny.pt");
-        let text = format!(
-            "data: ds\noutput: run\nfrom: {}\nimage_size: 64\npresence_head: true\n\
-             batch_size: 2\nepochs: 2\nloss: {{ points: 256 }}\nname: liver-finder\n\
-             checks: {{ validation_fraction: 0.5 }}\n",
-            tiny.display()
-        );
-        std::fs::write(self.path("run.yaml"), text).unwrap();
-    }
-
-    fn run(&self, arguments: &[&str]) -> Outcome {
-        let output = Command::new(env!("CARGO_BIN_EXE_medparse"))
-            .current_dir(self.folder.path())
-            .env("MEDPARSE_CACHE", self.path("cache"))
-            .env("HF_HOME", self.path("hub"))
-            .env_remove("MEDPARSE_MODEL")
-            .env_remove("MEDPARSE_DEVICE")
-            .args(arguments)
-            .output()
-            .unwrap();
-        Outcome {
-            status: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
+/// A run of two epochs from the small reference checkpoint.
+fn describe_run(desk: &Desk) {
+    let text = format!(
+        "data: ds\noutput: run\nfrom: {}\nimage_size: 64\npresence_head: true\n\
+         batch_size: 2\nepochs: 2\nloss: {{ points: 256 }}\nname: liver-finder\n\
+         checks: {{ validation_fraction: 0.5 }}\n",
+        fixture("tiny/tiny.pt")
+    );
+    std::fs::write(desk.path("run.yaml"), text).unwrap();
 }
 
 #[test]
 fn a_trained_model_deploys_as_it_is() {
-    let desk = Desk::new();
-    desk.describe_run();
+    let desk = desk();
+    describe_run(&desk);
     let trained = desk.run(&["train", "run.yaml"]);
     assert_eq!(trained.status, 0, "{}", trained.stderr);
     assert!(trained.stdout.contains("the model: run/model.safetensors"), "{}", trained.stdout);
@@ -144,8 +108,8 @@ fn a_trained_model_deploys_as_it_is() {
 
 #[test]
 fn every_bad_file_is_named() {
-    let desk = Desk::new();
-    desk.describe_run();
+    let desk = desk();
+    describe_run(&desk);
     let checked = desk.run(&["train", "run.yaml", "--check"]);
     assert_eq!(checked.status, 0, "{}", checked.stderr);
     assert!(checked.stdout.contains("liver in abdomen CT: 6 pictures"), "{}", checked.stdout);
@@ -164,7 +128,7 @@ fn every_bad_file_is_named() {
 
 #[test]
 fn mistakes_are_named() {
-    let desk = Desk::new();
+    let desk = desk();
     std::fs::write(desk.path("short.yaml"), "trainer:\n  max_epochs: 1\n").unwrap();
     for (arguments, reason) in [
         (&["train", "short.yaml"][..], "data is nothing; expected the folder"),

@@ -1,17 +1,9 @@
 //! Where inputs are looked for and results go.
 
-use medparse_imaging::{Limits, Mask, Picture};
+use medparse_imaging::Picture;
 
 use crate::desk::Desk;
 use crate::made;
-
-fn names(desk: &Desk, folder: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(desk.path(folder)).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
 
 #[test]
 fn no_result_is_written_over_an_input() {
@@ -26,7 +18,7 @@ fn no_result_is_written_over_an_input() {
         let run = desk.run_tiny(&["segment", input, "-p", "a", "-o", "scans"]);
         assert_eq!(run.status, 1, "{input}");
         assert!(run.stderr.contains("scan.nii.gz, which is an input"), "{}", run.stderr);
-        assert_eq!(names(&desk, "scans"), ["scan.nii.gz"], "refused before anything is asked");
+        assert_eq!(desk.names("scans"), ["scan.nii.gz"], "refused before anything is asked");
     }
     assert!(before == std::fs::read(desk.path("scans/scan.nii.gz")).unwrap());
     let arguments = ["segment", "scans/scan.nii.gz", "-p", "a", "-o", "scans", "--format", "npz"];
@@ -42,28 +34,13 @@ fn no_result_is_written_over_an_input() {
 #[test]
 fn a_tree_of_files_without_endings_is_series_and_pictures() {
     let desk = Desk::new();
-    // As archives export: no endings, and names that are UIDs.
-    made::series(&desk.path("disc/PA0/SE0"), 3);
-    for name in names(&desk, "disc/PA0/SE0") {
-        let bare = name.replace(".dcm", "").replace("00", "IM");
-        let [from, to] = [name, bare].map(|name| desk.path("disc/PA0/SE0").join(name));
-        std::fs::rename(from, to).unwrap();
-    }
-    // Two radiographs, each a series of its own.
-    std::fs::create_dir_all(desk.path("disc/PA0/views")).unwrap();
-    for (view, name) in [(b'7', "CR.1.2.16583"), (b'8', "CR.1.2.16579")] {
-        let mut file = made::dicom(0);
-        let at = file.windows(12).rposition(|window| window == b"2.25.90017.3").unwrap();
-        file[at + 11] = view;
-        std::fs::write(desk.path("disc/PA0/views").join(name), file).unwrap();
-    }
-    std::fs::write(desk.path("disc/readme.txt"), "no picture").unwrap();
+    made::disc(&desk.path("disc"));
     let run = desk.run_tiny(&["segment", "disc", "-p", "a", "-o", "out", "--json"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     assert_eq!(run.stdout.lines().count(), 3, "one volume and two pictures: {}", run.stdout);
-    assert_eq!(names(&desk, "out/PA0"), ["SE0.json", "SE0.nii.gz", "views"]);
+    assert_eq!(desk.names("out/PA0"), ["SE0.json", "SE0.nii.gz", "views"]);
     assert_eq!(
-        names(&desk, "out/PA0/views"),
+        desk.names("out/PA0/views"),
         ["CR.1.2.16579.json", "CR.1.2.16579__a.png", "CR.1.2.16583.json", "CR.1.2.16583__a.png"]
     );
 }
@@ -76,15 +53,14 @@ fn every_slice_of_a_volume_is_a_png_where_that_is_asked_for() {
     let run = desk.run_tiny(&[&arguments[..], &["png,overlay,npz,npz", "--json"]].concat());
     assert_eq!(run.status, 0, "{}", run.stderr);
     let left = ["scan.json", "scan.npz", "scan.overlay.png", "scan__a", "scan__b"];
-    assert_eq!(names(&desk, "out"), left);
+    assert_eq!(desk.names("out"), left);
     let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(report["files"].as_array().unwrap().len(), 3, "{report}");
     for (answer, folder) in ["scan__a", "scan__b"].into_iter().enumerate() {
-        let slices = names(&desk, &format!("out/{folder}"));
+        let slices = desk.names(&format!("out/{folder}"));
         assert_eq!(slices, ["0000.png", "0001.png", "0002.png", "0003.png"]);
         let area = |name: &String| {
-            let bytes = std::fs::read(desk.path("out").join(folder).join(name)).unwrap();
-            let mask = Mask::decode(&bytes, &Limits::default()).unwrap();
+            let mask = desk.mask(&format!("out/{folder}/{name}"));
             assert_eq!(mask.dimensions(), (24, 20));
             mask.area()
         };

@@ -1,14 +1,13 @@
 //! `medparse batch` as a user runs it: folders, manifests, shards, kills.
 
-#[path = "../segment/desk.rs"]
-mod desk;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use desk::{Desk, with_tiny};
 use medparse_imaging::procedural;
+
+use crate::desk::{Desk, with_tiny};
+use crate::made;
 
 /// A desk with `count` pictures under `scans/`.
 fn scans(count: u64) -> Desk {
@@ -59,6 +58,27 @@ fn a_folder_is_done_and_what_failed_is_listed_and_tried_again() {
     let other = desk.run_tiny(&["batch", "scans", "-o", "out", "-p", "lung"]);
     assert_eq!(other.status, 1);
     assert!(other.stderr.contains("begun with prompt \"liver & spleen\""), "{}", other.stderr);
+    let other = desk.run_tiny(&[&batch[..], &["--fit", "pad"]].concat());
+    assert_eq!(other.status, 1);
+    assert!(other.stderr.contains("begun with fit null, and not with \"pad\""), "{}", other.stderr);
+}
+
+#[test]
+fn a_folder_of_dicom_files_without_endings_is_done() {
+    let desk = Desk::new();
+    made::disc(&desk.path("disc"));
+    let batch = ["batch", "disc", "-o", "out", "-p", "liver"];
+    let run = desk.run_tiny(&batch);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.stdout.starts_with("3 of 3 done"), "one volume, two pictures: {}", run.stdout);
+    assert_eq!(desk.names("out/PA0"), ["SE0.json", "SE0.nii.gz", "views"]);
+    assert_eq!(desk.json("out/PA0/SE0.json")["slices"], 3);
+    let views = ["CR.1.2.16579", "CR.1.2.16583"];
+    let expected = views.map(|name| [format!("{name}.json"), format!("{name}__liver.png")]);
+    assert_eq!(desk.names("out/PA0/views"), expected.as_flattened());
+    assert_eq!(desk.mask("out/PA0/views/CR.1.2.16583__liver.png").dimensions(), (32, 28));
+    let again = desk.run_tiny(&batch);
+    assert!(again.stdout.starts_with("3 of 3 done (3 before, 0 now"), "{}", again.stdout);
 }
 
 #[test]

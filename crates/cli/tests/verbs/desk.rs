@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use medparse_imaging::procedural;
+use medparse_imaging::{Limits, Mask, procedural};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder with a picture, and the command run in it.
@@ -39,6 +40,7 @@ impl Desk {
             .env("HF_HOME", self.path("hub"))
             .env("RUST_LOG", "trace")
             .env_remove("MEDPARSE_MODEL")
+            .env_remove("MEDPARSE_DEVICE")
             .args(arguments);
         command
     }
@@ -55,6 +57,25 @@ impl Desk {
     /// With a network that marks something for any phrase.
     pub fn run_tiny(&self, arguments: &[&str]) -> Outcome {
         self.run(&with_tiny(arguments).iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The names of what lies in a folder, sorted.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path(folder)).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A mask that was written.
+    pub fn mask(&self, name: &str) -> Mask {
+        Mask::decode(&std::fs::read(self.path(name)).unwrap(), &Limits::default()).unwrap()
+    }
+
+    /// A JSON file that was written.
+    pub fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&std::fs::read(self.path(name)).unwrap()).unwrap()
     }
 }
 

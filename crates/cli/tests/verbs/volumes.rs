@@ -8,10 +8,6 @@ use medparse_imaging::{OpenOptions, Picture, Samples, open};
 use crate::desk::{Desk, with_tiny};
 use crate::made;
 
-fn json(path: &Path) -> serde_json::Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
 fn labels(path: &Path) -> Vec<f32> {
     match open(path, &OpenOptions::default()).unwrap().samples() {
         Samples::Gray(values) => values.clone(),
@@ -40,7 +36,7 @@ fn a_volume_gives_a_label_map_a_sheet_a_page_and_millilitres() {
     let source = open(desk.path("scan.nii"), &OpenOptions::default()).unwrap();
     let (own, other) = (found.grid().unwrap(), source.grid().unwrap());
     assert!(own.agrees(other, source.dimensions(), 1e-4), "the place is the input's");
-    let report = json(&desk.path("out/scan.json"));
+    let report = desk.json("out/scan.json");
     let labels = labels(&desk.path("out/scan.nii.gz"));
     let answers = report["answers"].as_array().unwrap();
     assert_eq!(answers.len(), 2);
@@ -113,12 +109,7 @@ fn a_run_that_was_killed_goes_on_and_ends_alike() {
             ["whole", "killed"].map(|folder| std::fs::read(desk.path(folder).join(name)).unwrap());
         assert!(one == other, "{name} differs");
     }
-    let mut left: Vec<_> = std::fs::read_dir(desk.path("killed"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    left.sort();
-    assert_eq!(left, ["scan.json", "scan.nii.gz", "scan.npz"]);
+    assert_eq!(desk.names("killed"), ["scan.json", "scan.nii.gz", "scan.npz"]);
 
     // Another question does not take these answers for its own.
     std::fs::write(&partial, "something else").unwrap();
@@ -187,6 +178,6 @@ fn a_series_is_a_volume_and_its_segmentation_refers_to_it() {
         let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
         assert!(has(b"2.25.90017.3") && has(b"2.25.90017.1.0"), "{ending} names its source");
     }
-    let report = json(&desk.path("out/series.json"));
+    let report = desk.json("out/series.json");
     assert_eq!(report["slices"], 4);
 }

@@ -1,15 +1,17 @@
-//! `medparse segment`, `recognize`, `prepare` and `model` as a user runs them, with small networks.
+//! The verbs that work on files as a user runs them, with small networks, in one program.
 
 mod anonymity;
+mod batch;
 mod desk;
 mod large;
 mod made;
 mod places;
 mod recognize;
+mod train;
 mod volumes;
 
 use desk::{Desk, fixture};
-use medparse_imaging::{Limits, Mask, Picture, procedural};
+use medparse_imaging::{Picture, procedural};
 
 /// The answers of a JSON line without what differs from run to run.
 fn answers(stdout: &str) -> serde_json::Value {
@@ -29,12 +31,10 @@ fn a_picture_and_two_phrases_give_masks_an_overlay_and_numbers() {
         "a phrase outside the model's scope is named: {}",
         run.stderr
     );
-    let report = std::fs::read_to_string(desk.path("out/cells.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let report = desk.json("out/cells.json");
     assert_eq!(report["interaction"], "joint");
     for answer in report["answers"].as_array().unwrap() {
-        let file = desk.path(answer["mask"].as_str().unwrap());
-        let mask = Mask::decode(&std::fs::read(file).unwrap(), &Limits::default()).unwrap();
+        let mask = desk.mask(answer["mask"].as_str().unwrap());
         assert_eq!(mask.dimensions(), (150, 101));
         assert_eq!(answer["area_px"], mask.area());
     }

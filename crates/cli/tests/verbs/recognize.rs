@@ -1,13 +1,9 @@
 //! `medparse recognize` and `medparse prepare`.
 
-use medparse_imaging::{Limits, Mask, Picture};
+use medparse_imaging::{Mask, Picture};
 
 use crate::desk::Desk;
 use crate::made;
-
-fn mask(path: std::path::PathBuf) -> Mask {
-    Mask::decode(&std::fs::read(path).unwrap(), &Limits::default()).unwrap()
-}
 
 #[test]
 fn everything_of_a_kind_is_looked_for() {
@@ -31,7 +27,7 @@ fn everything_of_a_kind_is_looked_for() {
     assert!(!objects.is_empty(), "the network marks something");
     let mut claimed = vec![0_u8; 150 * 101];
     for object in objects {
-        let mask = mask(desk.path(object["mask"].as_str().unwrap()));
+        let mask = desk.mask(object["mask"].as_str().unwrap());
         assert_eq!(object["area_px"], mask.area());
         for (claims, pixel) in claimed.iter_mut().zip(mask.pixels()) {
             *claims += pixel & 1;
@@ -112,7 +108,7 @@ fn a_prepared_slice_comes_back_through_every_turn() {
             let undo = ["prepare", "answer.png", "--undo", "square.json", "-o", "back.png"];
             let run = desk.run(&undo);
             assert_eq!(run.status, 0, "{}", run.stderr);
-            let back = mask(desk.path("back.png"));
+            let back = desk.mask("back.png");
             assert_eq!(back.dimensions(), (24, 20), "{turn:?} {fit}");
             // The same slice as it is, without a square between.
             let run = desk.run(&[

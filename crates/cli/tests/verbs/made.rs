@@ -69,6 +69,28 @@ pub fn series(folder: &Path, slices: usize) {
     }
 }
 
+/// A tree as archives export it, of files without endings and names that are UIDs: a series of three slices in
+/// `PA0/SE0`, two radiographs in `PA0/views`, and a text.
+pub fn disc(folder: &Path) {
+    std::fs::create_dir_all(folder.join("PA0/SE0")).unwrap();
+    for slice in 0..3 {
+        std::fs::write(folder.join(format!("PA0/SE0/IM{}", 3 - slice)), dicom(slice)).unwrap();
+    }
+    std::fs::create_dir_all(folder.join("PA0/views")).unwrap();
+    for (series, name) in [(b'7', "CR.1.2.16583"), (b'8', "CR.1.2.16579")] {
+        std::fs::write(folder.join("PA0/views").join(name), of_series(series)).unwrap();
+    }
+    std::fs::write(folder.join("readme.txt"), "no picture").unwrap();
+}
+
+/// The first slice as a picture of another series, whose UID ends in that digit.
+pub fn of_series(digit: u8) -> Vec<u8> {
+    let mut file = dicom(0);
+    let at = file.windows(12).rposition(|window| window == b"2.25.90017.3").unwrap();
+    file[at + 11] = digit;
+    file
+}
+
 /// One slice of it.
 pub fn dicom(slice: usize) -> Vec<u8> {
     let (columns, rows) = (32_usize, 28_usize);
