@@ -1,7 +1,8 @@
-//! Class banks computed once per text encoder, kept in the user's cache folder.
+//! Class banks computed once per text encoder and precision, kept in the user's cache folder.
 
 use std::path::PathBuf;
 
+use medparse_engine::Precision;
 use medparse_network::CLASS_BANK_KEY;
 use medparse_weights::{Checkpoint, FloatType, TensorSource, write_safetensors};
 use sha2::{Digest, Sha256};
@@ -18,10 +19,10 @@ pub(crate) struct BankCache {
 }
 
 impl BankCache {
-    /// The place of a checkpoint's bank, named by the checksum of its text encoder's weights.
-    pub(crate) fn of(checkpoint: &Checkpoint) -> Self {
+    /// The place of the bank that a checkpoint has in a precision, named by the checksum of both.
+    pub(crate) fn of(checkpoint: &Checkpoint, precision: Precision) -> Self {
         let folder = cache_folder().map(|folder| folder.join("class-banks"));
-        let checksum = checksum(checkpoint);
+        let checksum = checksum(checkpoint, precision);
         Self {
             path: folder
                 .zip(checksum)
@@ -61,16 +62,33 @@ pub fn cache_folder() -> Option<PathBuf> {
 }
 
 /// The checksum of all that the bank depends on; none where a weight can't be read.
-fn checksum(checkpoint: &Checkpoint) -> Option<String> {
+fn checksum(checkpoint: &Checkpoint, precision: Precision) -> Option<String> {
     let mut names: Vec<&str> =
         checkpoint.names().filter(|name| name.starts_with(TEXT_ENCODER)).collect();
     names.sort_unstable();
     let mut hasher = Sha256::new();
     hasher.update(crate::classes::bank_recipe().as_bytes());
+    hasher.update(precision.name().as_bytes());
     for name in names {
         hasher.update(name.as_bytes());
         hasher.update(checkpoint.get(name)?.read_bytes().ok()?);
     }
     let bytes = hasher.finalize();
     Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_precision_has_a_bank_of_its_own() {
+        let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/tiny/tiny.pt");
+        let checkpoint = Checkpoint::open(tiny).unwrap();
+        let exact = checksum(&checkpoint, Precision::F32).unwrap();
+        assert_eq!(exact, checksum(&checkpoint, Precision::F32).unwrap());
+        for precision in [Precision::Bf16, Precision::Int8] {
+            assert_ne!(exact, checksum(&checkpoint, precision).unwrap(), "{precision}");
+        }
+    }
 }

@@ -194,7 +194,7 @@ impl Model {
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadStep<'_>),
     ) -> Result<Self, ModelError> {
-        let Found { description, assumed } = describe(checkpoint, sidecar, options)?;
+        let Described { description, assumed } = describe(checkpoint, sidecar, options)?;
         progress(LoadStep::Weights);
         let refuse = |error: EngineError| match error {
             EngineError::Load(error) => {
@@ -218,7 +218,7 @@ impl Model {
         let stored = stored_bank(checkpoint, &description.network)?;
         Ok(Self::new(runtime, description, |runtime| {
             stored.unwrap_or_else(|| {
-                let cache = BankCache::of(checkpoint);
+                let cache = BankCache::of(checkpoint, runtime.precision());
                 cache.read().unwrap_or_else(|| {
                     let bank = ClassBank::compute(runtime, &mut |done, total| {
                         progress(LoadStep::ClassBank(done, total));
@@ -268,7 +268,7 @@ fn fetch(
 }
 
 /// A file's description, and where a configuration was looked for in vain.
-pub struct Found {
+pub struct Described {
     /// The sizes and the card.
     pub description: Description,
     /// Empty where a configuration was found.
@@ -284,7 +284,7 @@ pub fn describe(
     checkpoint: &Checkpoint,
     sidecar: Option<&Path>,
     options: &LoadOptions,
-) -> Result<Found, ModelError> {
+) -> Result<Described, ModelError> {
     let path = checkpoint.path();
     let metadata = |key| checkpoint.metadata().get(key);
     let card = match metadata(CARD_KEY) {
@@ -316,7 +316,7 @@ pub fn describe(
         (NetworkConfig::biomedparse_v1(), path, beside.clone())
     };
     let network = with_image_size(network, options, from)?;
-    Ok(Found { description: Description { network, card }, assumed })
+    Ok(Described { description: Description { network, card }, assumed })
 }
 
 /// Whether a small tensor holds exactly what the rule of test weights gives for its name.
