@@ -107,6 +107,12 @@ impl Model {
         prompts: &[Prompt],
     ) -> Result<Measurement, MeasureError> {
         let isa = self.engine()?.cpu().isa();
+        if isa == Isa::PORTABLE {
+            return Err(MeasureError::ReferencePath { instructions: isa.name() });
+        }
+        if prompts.is_empty() {
+            return Err(SegmentError::NoPrompt.into());
+        }
         let mut parts = Vec::new();
         let start = Instant::now();
         let encoded = self.encode_traced(picture, self.fit(), &mut Trace::times(&mut parts))?;
@@ -121,9 +127,6 @@ impl Model {
             (answer, &mut Trace::times(&mut parts)),
         )?;
         let asking = start.elapsed();
-        if isa == Isa::PORTABLE {
-            return Err(MeasureError::ReferencePath { instructions: isa.name() });
-        }
         Ok(Measurement { parts, encoding, asking })
     }
 }
