@@ -37,28 +37,30 @@ pub fn installed() -> Result<Vec<InstalledModel>, HubError> {
         summary: "comes with the program: medparse-small; `medparse targets` lists what it knows"
             .into(),
     }];
-    let mut found = in_cache(&HubOptions::from_env()?.cache);
-    found.sort_by(|a, b| a.source.cmp(&b.source));
-    found.dedup_by(|a, b| a.source == b.source);
-    models.extend(found);
+    models.extend(in_cache(&HubOptions::from_env()?.cache));
     Ok(models)
 }
 
-/// Every model file of the family under `models--OWNER--NAME/snapshots/COMMIT/`.
+/// Every model file of the family under `models--OWNER--NAME/snapshots/COMMIT/`, sorted by name; a commit that is not
+/// what `main` meant when it was last pulled is a part of the name.
 fn in_cache(cache: &Path) -> Vec<InstalledModel> {
     let mut models = Vec::new();
     for repository in folders(cache) {
         let name = repository.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some(name) = name.strip_prefix("models--") else { continue };
         let name = name.replace("--", "/");
+        let main = fs::read_to_string(repository.join("refs/main")).unwrap_or_default();
         for commit in folders(&repository.join("snapshots")) {
+            let revision = commit.file_name().unwrap_or_default().to_string_lossy();
+            let revision =
+                if revision == main.trim() { String::new() } else { format!("@{revision}") };
             let mut files = Vec::new();
             files_below(&commit, &mut files);
             for file in files {
                 let Some(summary) = summary(&file) else { continue };
                 let inside = file.strip_prefix(&commit).unwrap_or(&file).display().to_string();
                 models.push(InstalledModel {
-                    source: format!("hub:{name}/{inside}"),
+                    source: format!("hub:{name}{revision}/{inside}"),
                     bytes: fs::metadata(&file).ok().map(|metadata| metadata.len()),
                     path: Some(file),
                     summary,
@@ -66,6 +68,7 @@ fn in_cache(cache: &Path) -> Vec<InstalledModel> {
             }
         }
     }
+    models.sort_by(|a, b| a.source.cmp(&b.source));
     models
 }
 
@@ -112,15 +115,22 @@ mod tests {
     #[test]
     fn models_of_the_family_are_found_and_others_are_not() {
         let cache = tempfile::tempdir().unwrap();
-        let snapshot = cache.path().join("models--owner--name/snapshots/0123");
-        fs::create_dir_all(&snapshot).unwrap();
-        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tiny/tiny.pt");
-        fs::copy(tiny, snapshot.join("tiny.pt")).unwrap();
+        let repository = cache.path().join("models--owner--name");
+        let [snapshot, older] = ["4567", "0123"].map(|commit| {
+            let snapshot = repository.join("snapshots").join(commit);
+            fs::create_dir_all(&snapshot).unwrap();
+            let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tiny/tiny.pt");
+            fs::copy(tiny, snapshot.join("tiny.pt")).unwrap();
+            snapshot
+        });
+        fs::create_dir_all(repository.join("refs")).unwrap();
+        fs::write(repository.join("refs/main"), "4567").unwrap();
         fs::write(snapshot.join("other.safetensors"), b"no model").unwrap();
         fs::write(snapshot.join("README.md"), b"words").unwrap();
         let found = in_cache(cache.path());
         let names: Vec<_> = found.iter().map(|model| model.source.as_str()).collect();
-        assert_eq!(names, ["hub:owner/name/tiny.pt"]);
+        assert_eq!(names, ["hub:owner/name/tiny.pt", "hub:owner/name@0123/tiny.pt"]);
+        assert_eq!(found[1].path, Some(older.join("tiny.pt")));
         assert!(found[0].bytes.unwrap() > 4_000_000);
     }
 }
