@@ -1,11 +1,10 @@
-//! Kinds of pictures that BiomedParse was trained on: what to look for in each, and CT windows.
+//! Kinds of pictures, and what to look for in each: BiomedParse's, and those of a model's own card.
 //!
-//! Names and order are those of BiomedParse's `BIOMED_OBJECTS` and
-//! `inference_utils/processing_utils.py`.
+//! Names and order of the former are those of BiomedParse's `BIOMED_OBJECTS`.
 
 use crate::card::ModelCard;
 
-/// A kind of picture and what the model knows in it.
+/// A kind of picture that BiomedParse was trained on, and what it knows in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageType {
     /// Modality and site, such as "CT-Abdomen".
@@ -71,38 +70,7 @@ pub(crate) fn same_name(one: &str, other: &str) -> bool {
     plain(one) == plain(other)
 }
 
-/// A window on a CT's Hounsfield units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CtWindow {
-    /// What it shows.
-    pub site: &'static str,
-    /// What becomes black, in HU.
-    pub lower: i32,
-    /// What becomes white, in HU.
-    pub upper: i32,
-}
-
-/// The kind of picture of that name, or `None`.
-pub fn image_type(name: &str) -> Option<&'static ImageType> {
-    IMAGE_TYPES.iter().find(|image_type| image_type.name == name)
-}
-
-/// The window for that site, or `None`.
-pub fn ct_window(site: &str) -> Option<&'static CtWindow> {
-    CT_WINDOWS.iter().find(|window| window.site == site)
-}
-
-/// Windows by site.
-pub const CT_WINDOWS: [CtWindow; 6] = [
-    CtWindow { site: "abdomen", lower: -150, upper: 250 },
-    CtWindow { site: "lung", lower: -1000, upper: 1000 },
-    CtWindow { site: "pelvis", lower: -55, upper: 200 },
-    CtWindow { site: "liver", lower: -25, upper: 230 },
-    CtWindow { site: "colon", lower: -68, upper: 187 },
-    CtWindow { site: "pancreas", lower: -100, upper: 200 },
-];
-
-/// Every kind of picture, with its targets.
+/// BiomedParse's kinds of pictures, with their targets.
 pub const IMAGE_TYPES: [ImageType; 14] = [
     ImageType {
         name: "CT-Abdomen",

@@ -5,12 +5,13 @@ use crate::common;
 use std::collections::BTreeMap;
 
 use medparse::classes::{BACKGROUND, CATEGORIES, TEMPLATES};
-use medparse::modalities::{CT_WINDOWS, IMAGE_TYPES, ct_window, image_type};
+use medparse::modalities::IMAGE_TYPES;
 use medparse::picture::{MapView, RgbView, Size};
 use medparse::recognition::{
     BetaShape, MaskStatistics, TargetDistribution, combine, mask_statistics,
     non_maximum_suppression,
 };
+use medparse_imaging::tone::{Site, Window};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -120,7 +121,7 @@ fn tables() {
         bank_suffix: Vec<String>,
         templates: Vec<String>,
         objects_by_image_type: BTreeMap<String, Vec<String>>,
-        ct_windows_hu: BTreeMap<String, [i32; 2]>,
+        ct_windows_hu: BTreeMap<String, [f64; 2]>,
     }
     let constants: Constants = common::json("extra/constants.json");
     assert_eq!(constants.classes, CATEGORIES);
@@ -128,11 +129,11 @@ fn tables() {
     assert_eq!(constants.templates, TEMPLATES);
     assert_eq!(constants.objects_by_image_type.len(), IMAGE_TYPES.len());
     for (name, targets) in constants.objects_by_image_type {
-        assert_eq!(image_type(&name).unwrap().targets, targets);
+        let known = IMAGE_TYPES.iter().find(|known| known.name == name).unwrap();
+        assert_eq!(known.targets, targets);
     }
-    assert_eq!(constants.ct_windows_hu.len(), CT_WINDOWS.len());
-    for (site, [lower, upper]) in constants.ct_windows_hu {
-        let window = ct_window(&site).unwrap();
-        assert_eq!([window.lower, window.upper], [lower, upper]);
+    assert_eq!(constants.ct_windows_hu.len(), Site::ALL.len());
+    for (site, [low, high]) in constants.ct_windows_hu {
+        assert_eq!(site.parse::<Site>().unwrap().window(), Window { low, high });
     }
 }
