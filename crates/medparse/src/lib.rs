@@ -45,6 +45,7 @@ pub mod preprocess;
 pub mod prompts;
 pub mod recognition;
 pub mod runtime;
+pub mod scope;
 pub mod segmentation;
 pub mod selection;
 mod simd;
