@@ -34,6 +34,7 @@ pub mod classes;
 pub mod convert;
 pub mod device;
 pub mod load;
+pub mod made;
 pub mod measure;
 pub mod modalities;
 pub mod model;

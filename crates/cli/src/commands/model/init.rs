@@ -7,9 +7,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use medparse::Provenance;
 use medparse::card::Description;
-use medparse::convert::{
-    ModelFormat, Unused, deterministic_tensors, fresh_tensors, made_card, write_model,
-};
+use medparse::convert::{ModelFormat, write_model};
+use medparse::made::{Unused, deterministic_tensors, fresh_tensors, made_card};
 use medparse_network::NetworkConfig;
 
 use crate::output::{bytes, say};
