@@ -39,7 +39,7 @@ impl From<BurnRuntime> for Runtime {
 #[derive(Debug, Clone)]
 pub(crate) enum EncodedImage {
     Engine(Arc<medparse_engine::EncodedImage>),
-    Burn(Arc<medparse_network::EncodedImage>),
+    Burn(Arc<burn::Encoded>),
 }
 
 /// Phrases as the decoder and the selection see them.
@@ -70,7 +70,7 @@ impl EncodedImage {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Engine(image) => image.bytes(),
-            Self::Burn(image) => burn::bytes(image),
+            Self::Burn(image) => image.bytes(),
         }
     }
 }
@@ -143,7 +143,7 @@ impl Runtime {
                     masks: Masks::Engine(answers),
                 })
             }
-            (Self::Burn(burn), EncodedImage::Burn(image)) => {
+            (Self::Burn(burn), EncodedImage::Burn(image)) if burn.has_encoded(image) => {
                 let mut answers = burn.decode(image, tokens);
                 Some(Decoded {
                     queries: answers.queries.clone(),
@@ -169,7 +169,11 @@ impl Runtime {
             {
                 Some(engine.masks(image, answers, queries))
             }
-            (Self::Burn(_), _, Masks::Burn(answers)) => Some(answers.masks(queries)),
+            (Self::Burn(burn), EncodedImage::Burn(image), Masks::Burn(answers))
+                if burn.has_encoded(image) =>
+            {
+                Some(answers.masks(queries))
+            }
             _ => None,
         }
     }

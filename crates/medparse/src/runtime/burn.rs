@@ -1,5 +1,7 @@
 //! The network in burn, on whatever device it lives.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use medparse_network::{EncodedImage, GroundingTokens, Keep, Network, Probe};
 
@@ -12,6 +14,15 @@ use crate::tokenizer::Tokens;
 pub struct BurnRuntime {
     network: Network,
     device: Device,
+    /// Tells the network from others.
+    identity: Arc<()>,
+}
+
+/// A picture, and the network that encoded it.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    image: EncodedImage,
+    by: Arc<()>,
 }
 
 /// The answers of the object queries.
@@ -32,7 +43,7 @@ impl Answers {
 impl BurnRuntime {
     /// Takes a network that lives on `device`.
     pub fn new(network: Network, device: Device) -> Self {
-        Self { network, device }
+        Self { network, device, identity: Arc::new(()) }
     }
 
     /// The network itself.
@@ -46,9 +57,15 @@ impl BurnRuntime {
     }
 
     /// `planes` is the normalised picture, `[3, side, side]`.
-    pub(super) fn encode_image(&self, planes: Vec<f32>, side: usize) -> EncodedImage {
+    pub(super) fn encode_image(&self, planes: Vec<f32>, side: usize) -> Encoded {
         let image = Tensor::from_data(TensorData::new(planes, [1, 3, side, side]), &self.device);
-        self.network.encode_image(image, &mut Probe::none())
+        let image = self.network.encode_image(image, &mut Probe::none());
+        Encoded { image, by: self.identity.clone() }
+    }
+
+    /// Whether this network encoded the picture.
+    pub(super) fn has_encoded(&self, picture: &Encoded) -> bool {
+        Arc::ptr_eq(&picture.by, &self.identity)
     }
 
     pub(super) fn encode_phrases(&self, phrases: &[Tokens]) -> EncodedPhrases {
@@ -76,12 +93,13 @@ impl BurnRuntime {
     }
 
     /// Asks an encoded picture with the tokens `[T, C]` of one or more phrases.
-    pub(super) fn decode(&self, image: &EncodedImage, tokens: &Embeddings) -> Answers {
+    pub(super) fn decode(&self, picture: &Encoded, tokens: &Embeddings) -> Answers {
         let shape = [1, tokens.count(), tokens.width()];
         let data = TensorData::new(tokens.values().to_vec(), shape);
         let words =
             GroundingTokens { tokens: Tensor::from_data(data, &self.device), padding: None };
-        let mut answers = self.network.decode(image, words, Keep::Last, &mut Probe::none());
+        let mut answers =
+            self.network.decode(&picture.image, words, Keep::Last, &mut Probe::none());
         let heads = answers.pop().expect("the decoder answers at least once");
         let width = heads.class_embed.dims()[2];
         Answers {
@@ -96,11 +114,13 @@ impl BurnRuntime {
     }
 }
 
-/// What an encoded picture takes in memory.
-pub(super) fn bytes(image: &EncodedImage) -> usize {
-    let values = |shape: [usize; 4]| shape.iter().product::<usize>();
-    let levels = image.levels.iter().map(|level| values(level.dims()));
-    (values(image.mask_features.dims()) + levels.sum::<usize>()) * size_of::<f32>()
+impl Encoded {
+    /// What it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let values = |shape: [usize; 4]| shape.iter().product::<usize>();
+        let levels = self.image.levels.iter().map(|level| values(level.dims()));
+        (values(self.image.mask_features.dims()) + levels.sum::<usize>()) * size_of::<f32>()
+    }
 }
 
 /// A tensor's values in C order.
