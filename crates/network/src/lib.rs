@@ -9,18 +9,18 @@
 //! token ids [n,T]   ─ lang_encoder ─▶ tokens, sentences ───────────────────────────────▶ predictor ─▶ masks, embeddings
 //! ```
 
-pub mod attention;
-pub mod backbone;
+mod attention;
+mod backbone;
 mod keys;
 mod load;
 mod network;
 mod ops;
 mod parameters;
-pub mod pixel_decoder;
+mod pixel_decoder;
 mod position;
 mod probe;
-pub mod query_decoder;
-pub mod text_encoder;
+mod query_decoder;
+mod text_encoder;
 
 pub use medparse_config as config;
 pub use medparse_config::{

@@ -31,11 +31,6 @@ impl<'a> Probe<'a> {
         Self { sink: Some(sink) }
     }
 
-    /// Whether somebody looks.
-    pub(crate) fn is_active(&self) -> bool {
-        self.sink.is_some()
-    }
-
     pub(crate) fn stage<const D: usize>(
         &mut self,
         name: impl FnOnce() -> String,

@@ -182,11 +182,9 @@ impl QueryDecoder {
         let features = image.mask_features.clone().reshape([batch, channels, height * width]);
         let queries = mask_embed.dims()[1];
         let masks = mask_embed.clone().matmul(features).reshape([batch, queries, height, width]);
-        if probe.is_active() {
-            probe.stage(|| format!("dec.heads.{index}.class_embed"), &class_embed);
-            probe.stage(|| format!("dec.heads.{index}.mask_embed"), &mask_embed);
-            probe.stage(|| format!("dec.heads.{index}.pred_masks"), &masks);
-        }
+        probe.stage(|| format!("dec.heads.{index}.class_embed"), &class_embed);
+        probe.stage(|| format!("dec.heads.{index}.mask_embed"), &mask_embed);
+        probe.stage(|| format!("dec.heads.{index}.pred_masks"), &masks);
         Heads { class_embed, masks, presence }
     }
 }
@@ -242,7 +240,7 @@ impl CrossAttentionLayer {
     }
 }
 
-/// Object queries and grounding tokens look at each other, without a mask.
+/// Object queries and grounding tokens look at each other; nobody looks at padding.
 #[derive(Module, Debug)]
 pub struct SelfAttentionLayer {
     self_attn: MultiheadAttention,

@@ -46,7 +46,7 @@ fn readable(x: &FlexTensor) -> FlexTensor {
 }
 
 /// `a b`, with a bias for each column.
-fn product(a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn product(a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     let (cpu, mut out) = (cpu(), vec![0.0; a.rows() * b.columns()]);
     with_scratch(matmul_scratch(&cpu, b.rows(), b.columns()), |scratch| {
         let epilogue = Epilogue { bias, ..Default::default() };

@@ -18,7 +18,7 @@ use super::gelu;
 use super::kernels::{
     Operation, Saved, apply, cpu, input, serves, sizes, tensor, values, with_scratch,
 };
-use super::linear::column_sums;
+use super::linear::{column_sums, product};
 
 /// What modulates.
 #[derive(Debug)]
@@ -130,16 +130,6 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// `a b`.
-fn product(cpu: &Cpu, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
-    let mut out = vec![0.0; a.rows() * b.columns()];
-    with_scratch(matmul_scratch(cpu, b.rows(), b.columns()), |scratch| {
-        let into = RowsMut::row_major(&mut out, a.rows(), b.columns());
-        matmul(cpu, a, b, &Epilogue::default(), into, scratch);
-    });
-    out
-}
-
 impl Operation for Modulates {
     fn forward(&self, inputs: &[FlexTensor]) -> (FlexTensor, Saved) {
         let [projection, filters, weight, bias] = [0, 1, 2, 3].map(|i| inputs[i].to_contiguous());
@@ -178,9 +168,9 @@ impl Operation for Modulates {
 
         let of_modulator = Matrix::row_major(&dmodulator, rows, channels);
         let weights = Matrix::row_major(problem.weight, channels, channels);
-        let dcontext = product(&cpu, of_modulator, weights);
+        let dcontext = product(of_modulator, weights, None);
         let context = Matrix::row_major(values(context), rows, channels);
-        let dweight = product(&cpu, of_modulator.transposed(), context);
+        let dweight = product(of_modulator.transposed(), context, None);
 
         let mut dfilters = vec![0.0; values(filters).len()];
         with_scratch(chain.backward_scratch(&cpu), |scratch| {
