@@ -1,5 +1,7 @@
 //! Pixels as this crate takes and gives them: plain slices with a size.
 
+use medparse_imaging::Picture;
+
 /// Width and height in pixels (or cells of a map).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Size {
@@ -72,6 +74,15 @@ impl<'a> RgbView<'a> {
     pub fn new(size: Size, pixels: &'a [u8]) -> Result<Self, ShapeError> {
         check(size, 3, pixels.len())?;
         Ok(Self { size, pixels })
+    }
+
+    /// The pixels of a picture.
+    ///
+    /// # Errors
+    /// [`ShapeError::Empty`] where the picture has none.
+    pub fn of(picture: &'a Picture) -> Result<Self, ShapeError> {
+        let (width, height) = picture.dimensions();
+        Self::new(Size { width: width as usize, height: height as usize }, picture.pixels())
     }
 
     /// Width and height.

@@ -107,13 +107,13 @@ pub enum PrepareError {
 /// [`PrepareError::Shape`] where the picture or the square has no pixels.
 pub fn prepare(picture: &Picture, options: PrepareOptions) -> Result<Prepared, PrepareError> {
     let (width, height) = picture.dimensions();
-    let size = Size { width: width as usize, height: height as usize };
-    let placement = Placement::new(options.fit, size);
+    let view = RgbView::of(picture)?;
+    let placement = Placement::new(options.fit, view.size());
     let square = Size::square(options.side as usize);
     if options.side == 0 {
         return Err(ShapeError::Empty(square).into());
     }
-    let pixels = resize_placed(&RgbView::new(size, picture.pixels())?, &placement, square);
+    let pixels = resize_placed(&view, &placement, square);
     let Size { width: canvas_width, height: canvas_height } = placement.canvas();
     let way_back = WayBack {
         width,

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn golden(values: &[f64]) -> GoldenTensor {
-        GoldenTensor { shape: vec![values.len()], stride: 1, values: values.to_vec(), rms: 1.0 }
+        GoldenTensor { shape: vec![values.len()], stride: 1, values: values.to_vec() }
     }
 
     const FLOOR: Floor = Floor { rms_rel: 1e-7, max_abs: 1e-7 };

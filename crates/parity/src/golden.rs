@@ -27,8 +27,6 @@ pub struct GoldenTensor {
     pub stride: usize,
     /// The kept values; booleans and integers as numbers.
     pub values: Vec<f64>,
-    /// Root mean square of the whole tensor.
-    pub rms: f64,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +42,6 @@ struct TensorIndex {
     shape: Vec<usize>,
     encoding: String,
     stride: Option<usize>,
-    l2: Option<f64>,
 }
 
 impl GoldenCase {
@@ -68,8 +65,7 @@ impl GoldenCase {
                 other => bail!("unknown encoding {other} of {name}"),
             };
             ensure!(values.len() == count.div_ceil(stride), "{name} has {} values", values.len());
-            let rms = entry.l2.unwrap_or(0.0) / (count as f64).sqrt();
-            tensors.insert(name, GoldenTensor { shape: entry.shape, stride, values, rms });
+            tensors.insert(name, GoldenTensor { shape: entry.shape, stride, values });
         }
         Ok(Self {
             prompts: index.prompts,

@@ -26,7 +26,7 @@ pub const RELATIVE: f64 = 1e-3;
 /// The shortest gradient of the golden run is 0.067 long, so that 1e-5 is rounding.
 pub const ABSOLUTE: f64 = 1e-5;
 
-/// The network's own copy of CLIP's cap on the similarity's factor.
+/// CLIP's cap on the similarity's factor, as [`medparse::selection::similarity_scale`] has it.
 const LARGEST_SCALE: f32 = 100.0;
 
 /// One tensor's gradient beside the reference's.
@@ -126,8 +126,7 @@ fn golden_loss(
 ) -> Tensor<1> {
     let device = Device::flex().autodiff();
     let side = config.image_size;
-    let size = Size { width: picture.width() as usize, height: picture.height() as usize };
-    let view = RgbView::new(size, picture.pixels()).expect("a picture has its pixels");
+    let view = RgbView::of(picture).expect("a picture has its pixels");
     let normalization = Normalization { mean: config.pixel_mean, std: config.pixel_std };
     let planes = normalize(&resize_bicubic(&view, Size::square(side)), &normalization);
     let image = Tensor::from_data(TensorData::new(planes, [1, 3, side, side]), &device);

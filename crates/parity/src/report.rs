@@ -105,18 +105,4 @@ impl GradientReport {
             self.worst()
         )
     }
-
-    /// The gradients' section of the page.
-    pub fn markdown(&self) -> String {
-        let mut page = String::from(
-            "\n## Gradients\n\n| tensor | length | relative error | |\n|---|---:|---:|---|\n",
-        );
-        for row in &self.rows {
-            let verdict = if row.passes() { "" } else { "**differs**" };
-            let expected = row.expected.map_or("none".into(), |length| format!("{length:.3e}"));
-            let _ =
-                writeln!(page, "| `{}` | {expected} | {:.2e} | {verdict} |", row.key, row.error);
-        }
-        page
-    }
 }

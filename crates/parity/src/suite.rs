@@ -9,7 +9,7 @@ use medparse::picture::{RgbView, Size};
 use medparse::preprocess::{Normalization, normalize, resize_bicubic};
 use medparse::runtime::{BurnRuntime, Runtime};
 use medparse::selection::Embeddings;
-use medparse::tokenizer::{CONTEXT_LENGTH, END_OF_TEXT, Tokenizer, Tokens};
+use medparse::tokenizer::{CONTEXT_LENGTH, Tokenizer, Tokens};
 use medparse_engine::{Engine, Trace};
 use medparse_imaging::Picture;
 use medparse_network::{GroundingTokens, Keep, NetworkConfig, Probe};
@@ -65,8 +65,7 @@ impl Subject {
     ) -> SeenPicture {
         let side = self.config.image_size;
         let mut judge = Judge::new(golden, floors, &self.config);
-        let size = Size { width: picture.width() as usize, height: picture.height() as usize };
-        let view = RgbView::new(size, picture.pixels()).expect("a picture has its pixels");
+        let view = RgbView::of(picture).expect("a picture has its pixels");
         let square = resize_bicubic(&view, Size::square(side));
         let planes: Vec<u8> =
             (0..3).flat_map(|channel| square.iter().skip(channel).step_by(3).copied()).collect();
@@ -86,7 +85,7 @@ impl Subject {
                 Image::Burn(burn.network().encode_image(input, judge).into())
             }
         };
-        SeenPicture { size, image, rows: judge.rows }
+        SeenPicture { size: view.size(), image, rows: judge.rows }
     }
 
     /// Asks a seen picture for the golden case's prompts, comparing every further stage; the
@@ -129,13 +128,8 @@ impl Subject {
 }
 
 /// Phrases padded to the whole context, as the reference runs them.
-fn padded(phrases: &[Tokens], judge: &mut Judge) -> Vec<Vec<u32>> {
-    let ids = phrases.iter().map(|phrase| {
-        let mut ids = phrase.ids().to_vec();
-        ids.resize(CONTEXT_LENGTH, END_OF_TEXT);
-        ids
-    });
-    let ids: Vec<Vec<u32>> = ids.collect();
+fn padded(phrases: &[Tokens], judge: &mut Judge) -> Vec<[u32; CONTEXT_LENGTH]> {
+    let ids: Vec<[u32; CONTEXT_LENGTH]> = phrases.iter().map(Tokens::padded).collect();
     let numbers: Vec<f64> = ids.iter().flatten().map(|&id| f64::from(id)).collect();
     judge.exact("text.input_ids", &numbers);
     let attention = phrases.iter().flat_map(|phrase| {
@@ -150,11 +144,11 @@ fn padded(phrases: &[Tokens], judge: &mut Judge) -> Vec<Vec<u32>> {
 fn ask_engine(
     engine: &Engine,
     image: &medparse_engine::EncodedImage,
-    (phrases, padded): (&[Tokens], &[Vec<u32>]),
+    (phrases, padded): (&[Tokens], &[[u32; CONTEXT_LENGTH]]),
     judge: &mut Judge,
 ) -> (Said, Embeddings) {
     // Stages come in the reference's length, the answer from the phrases' own.
-    let ids: Vec<&[u32]> = padded.iter().map(Vec::as_slice).collect();
+    let ids: Vec<&[u32]> = padded.iter().map(<[u32; CONTEXT_LENGTH]>::as_slice).collect();
     judge.skipped = Some("text.class_emb");
     engine.encode_text(&ids, &mut Trace::stages(judge));
     judge.skipped = None;
@@ -172,7 +166,7 @@ fn ask_engine(
 fn ask_burn(
     burn: &BurnRuntime,
     image: &medparse_network::EncodedImage,
-    (phrases, padded): (&[Tokens], &[Vec<u32>]),
+    (phrases, padded): (&[Tokens], &[[u32; CONTEXT_LENGTH]]),
     judge: &mut Judge,
 ) -> Result<(Said, Embeddings)> {
     let ids: Vec<i64> = padded.iter().flatten().map(|&id| id.into()).collect();
