@@ -1,7 +1,7 @@
 //! What the model answers, as arrays.
 
 use medparse::Segmentation;
-use medparse::volume::Found;
+use medparse::parts::Found;
 use numpy::{IntoPyArray, PyArray2, PyArray3, PyArrayMethods};
 use pyo3::prelude::*;
 

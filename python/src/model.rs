@@ -7,7 +7,7 @@ use std::time::Instant;
 use medparse::modalities::Kind;
 use medparse::parts::Work;
 use medparse::preprocess::Fit;
-use medparse::recognition::{RecognitionOptions, recognise};
+use medparse::recognition::{RecognitionOptions, recognise_until};
 use medparse::volume::{Keep, Smoothing, VolumeOptions, segment_volume};
 use medparse::{
     EncodedPicture, Interaction, LoadOptions, ModelSource, Precision, Prompt, SegmentError,
@@ -185,10 +185,7 @@ impl Model {
         asking: Asking,
     ) -> PyResult<(Vec<Answer>, f64)> {
         let (prompts, options) = (prompts_of(&prompts)?, asking.options()?);
-        self.timed(py, |stop| {
-            let encoded = self.model.encode_until(&picture.0, self.model.fit(), stop)?;
-            self.model.ask(&encoded, &prompts, &options)
-        })
+        self.timed(py, |stop| self.model.segment_until(&picture.0, &prompts, &options, stop))
     }
 
     /// Asks about an encoded picture: the answers, and the seconds that they took.
@@ -225,8 +222,10 @@ impl Model {
             keep: if largest { Keep::Largest } else { Keep::All },
             ..VolumeOptions::of(view_of(&volume.0, plane)?)
         };
-        let found = self.compute(py, |_| {
-            segment_volume(&self.model, &volume.0, &prompts, &options, &mut Work::new(&mut |_| ()))
+        let found = self.compute(py, |stop| {
+            let mut heard = |_| ();
+            let mut work = Work { stop, ..Work::new(&mut heard) };
+            segment_volume(&self.model, &volume.0, &prompts, &options, &mut work)
         })?;
         let dimensions = volume.0.dimensions();
         let found = found.map_err(refused)?.into_iter();
@@ -254,7 +253,8 @@ impl Model {
             least_presence: presence_threshold,
             ..RecognitionOptions::default()
         };
-        let found = self.compute(py, |_| recognise(&self.model, &picture.0, &known, &options))?;
+        let found = self
+            .compute(py, |stop| recognise_until(&self.model, &picture.0, &known, &options, stop))?;
         let answers = found.map_err(refused)?.into_iter().map(|found| Segmentation {
             area: found.own.area(),
             bounding_box: found.own.bounding_box(),

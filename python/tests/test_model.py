@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -128,6 +129,22 @@ def test_a_signal_ends_an_encoding(threads):
             model.segment(picture, "liver")
     alarm.join()
     assert model.segment(picture, "liver")[0].mask.shape == (1536, 1536)
+
+
+@pytest.mark.parametrize("threads", [None, 2])
+def test_a_signal_ends_a_volume_long_before_its_last_slice(threads):
+    model = medparse.load(TINY, image_size=256, threads=threads)
+    values = np.random.default_rng(3).normal(size=(400, 64, 64))
+    began = time.perf_counter()
+    model.segment_volume(values[:4], "liver")
+    four = time.perf_counter() - began
+    alarm = threading.Timer(2 * four, os.kill, [os.getpid(), signal.SIGINT])
+    began = time.perf_counter()
+    alarm.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.segment_volume(values, "liver")
+    assert time.perf_counter() - began < 50 * four, "half of the slices take as long"
+    alarm.join()
 
 
 def test_models_that_cannot_be_loaded_are_named(tmp_path):

@@ -79,7 +79,7 @@ pub enum SegmentError {
     #[error("the picture was encoded by another model; encode it with this one first")]
     Foreign,
     /// Whoever asked does not wait any more.
-    #[error("stopped before the picture was encoded")]
+    #[error("stopped before there was an answer")]
     Stopped,
     /// A mask could not be made.
     #[error(transparent)]
@@ -178,8 +178,7 @@ impl Model {
         trace: &mut Trace<'_>,
     ) -> Result<EncodedPicture, SegmentError> {
         let start = Instant::now();
-        let size = Size { width: picture.width() as usize, height: picture.height() as usize };
-        let view = RgbView::new(size, picture.pixels())?;
+        let view = RgbView::of(picture)?;
         let config = InputConfig {
             side: self.network.image_size,
             fit,
@@ -216,10 +215,24 @@ impl Model {
         prompts: &[Prompt],
         options: &SegmentOptions,
     ) -> Result<Vec<Segmentation>, SegmentError> {
+        self.segment_until(picture, prompts, options, &|| false)
+    }
+
+    /// As [`Model::segment_with`], asking `stop` while the picture is encoded, as [`Model::encode_until`] does.
+    ///
+    /// # Errors
+    /// [`SegmentError::Stopped`] where `stop` said so, and those of [`Model::segment`].
+    pub fn segment_until(
+        &self,
+        picture: &Picture,
+        prompts: &[Prompt],
+        options: &SegmentOptions,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<Segmentation>, SegmentError> {
         if prompts.is_empty() {
             return Err(SegmentError::NoPrompt);
         }
-        self.ask(&self.encode(picture)?, prompts, options)
+        self.ask(&self.encode_until(picture, self.fit, stop)?, prompts, options)
     }
 
     /// Asks about an encoded picture; one answer per prompt, in their order.

@@ -10,10 +10,12 @@ pub(crate) use votes::Votes;
 
 use std::num::NonZeroUsize;
 
+use medparse_imaging::Picture;
+use medparse_imaging::write::Target;
 use sha2::{Digest, Sha256};
 
 use crate::classes::Category;
-use crate::model::Model;
+use crate::model::{Model, SegmentError};
 use crate::prompts::Prompt;
 use crate::segmentation::{SegmentOptions, Segmentation};
 
@@ -25,12 +27,14 @@ pub struct Work<'a> {
     pub journal: Option<&'a mut Journal>,
     /// Hears of every part that is done.
     pub progress: &'a mut dyn FnMut(Progress),
+    /// Asked again and again whether to end early: the parts at hand then fail with [`SegmentError::Stopped`].
+    pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl<'a> Work<'a> {
-    /// One part after the other, nothing kept.
+    /// One part after the other to the end, nothing kept.
     pub fn new(progress: &'a mut dyn FnMut(Progress)) -> Self {
-        Self { at_once: NonZeroUsize::MIN, journal: None, progress }
+        Self { at_once: NonZeroUsize::MIN, journal: None, progress, stop: &|| false }
     }
 }
 
@@ -43,6 +47,16 @@ pub struct Progress {
     pub of: usize,
     /// Whether the last one was asked now, rather than found in the journal.
     pub asked: bool,
+}
+
+/// What was found of one prompt in all parts.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Mask and probabilities, in the file's order.
+    pub target: Target,
+    /// How probable it is that the object is in the part where that is most probable, 0..=1; none of models that do not
+    /// say.
+    pub presence: Option<f64>,
 }
 
 /// What came of one part for one phrase.
@@ -78,6 +92,19 @@ impl PartAnswer {
         let Segmentation { category, area, presence, .. } = *answer;
         Self { values, category, area, presence }
     }
+}
+
+/// Asks the model about one part: an answer a prompt.
+pub(crate) fn ask(
+    model: &Model,
+    part: &Picture,
+    prompts: &[Prompt],
+    options: &SegmentOptions,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<PartAnswer>, SegmentError> {
+    let scale = Scale::new(options.threshold);
+    let answers = model.segment_until(part, prompts, options, stop)?;
+    Ok(answers.iter().map(|answer| PartAnswer::of(answer, scale)).collect())
 }
 
 /// Asks `count` parts, several at once, and hands on their answers in the parts' order.
@@ -161,10 +188,8 @@ mod tests {
     use super::*;
 
     fn one(value: u8) -> Vec<PartAnswer> {
-        vec![PartAnswer { area: 1, presence: Some(0.5), ..PartAnswer::nothing(3) }]
-            .into_iter()
-            .map(|answer| PartAnswer { values: vec![value; 3], ..answer })
-            .collect()
+        let values = vec![value; 3];
+        vec![PartAnswer { values, area: 1, presence: Some(0.5), ..PartAnswer::nothing(0) }]
     }
 
     fn all(
@@ -175,7 +200,7 @@ mod tests {
         let (mut taken, mut asked) = (Vec::new(), 0);
         let progress = &mut |progress: Progress| asked += usize::from(progress.asked);
         let at_once = NonZeroUsize::new(at_once).unwrap();
-        let mut work = Work { at_once, journal, progress };
+        let mut work = Work { at_once, journal, ..Work::new(progress) };
         let done = answer::<JournalError>(
             10,
             &mut work,

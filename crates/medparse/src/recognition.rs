@@ -10,7 +10,9 @@ mod instances;
 mod overlap;
 mod plausibility;
 
-pub use everything::{Recognised, RecognitionError, RecognitionOptions, recognise};
+pub use everything::{
+    Recognised, RecognitionError, RecognitionOptions, recognise, recognise_until,
+};
 pub use instances::{Instance, Separation, instances};
 pub use overlap::{Combined, OverlapError, combine, non_maximum_suppression};
 pub use plausibility::{

@@ -4,10 +4,9 @@ use medparse_imaging::write::Target;
 use medparse_imaging::{PALETTE, Region, Regions};
 
 use crate::model::{Model, SegmentError};
-use crate::parts::{self, JournalError, JournalKey, PartAnswer, Scale, Votes, Work};
+use crate::parts::{self, Found, JournalError, JournalKey, PartAnswer, Scale, Votes, Work};
 use crate::prompts::Prompt;
 use crate::segmentation::SegmentOptions;
-use crate::volume::Found;
 
 /// How a picture is cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,7 +90,7 @@ pub enum TileError {
 /// same time; of the picture only what `picture` holds itself.
 ///
 /// # Errors
-/// When there is no prompt, a tile cannot be read or segmented, or the journal cannot be kept.
+/// When there is no prompt, a tile cannot be read or segmented, the journal cannot be kept, or the work is told to stop.
 pub fn segment_tiles(
     model: &Model,
     picture: &dyn Regions,
@@ -106,14 +105,14 @@ pub fn segment_tiles(
     let columns = spans(width as usize, options);
     let rows = spans(height as usize, options);
     let scale = Scale::new(options.segment.threshold);
+    let stop = work.stop;
     let ask = |tile: usize| {
         let (column, row) = (&columns[tile % columns.len()], &rows[tile / columns.len()]);
         let [x, y, width, height] =
             [column.start, row.start, column.length, row.length].map(|pixels| pixels as u32);
-        let tile = picture.region(Region { x, y, width, height })?;
         let at_tile = |error| TileError::Tile { x, y, error };
-        let answers = model.segment_with(&tile, prompts, &options.segment).map_err(at_tile)?;
-        Ok(answers.iter().map(|answer| PartAnswer::of(answer, scale)).collect())
+        let tile = picture.region(Region { x, y, width, height })?;
+        parts::ask(model, &tile, prompts, &options.segment, stop).map_err(at_tile)
     };
     let canvas = Canvas::new(width as usize, &columns, &rows);
     let mut layers: Vec<Layer> = prompts

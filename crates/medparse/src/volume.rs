@@ -6,7 +6,7 @@ use medparse_imaging::write::Target;
 use medparse_imaging::{PALETTE, Samples, Tone, View, Volume};
 
 use crate::model::{Model, SegmentError};
-use crate::parts::{self, JournalError, JournalKey, PartAnswer, Scale, Votes, Work};
+use crate::parts::{self, Found, JournalError, JournalKey, PartAnswer, Scale, Votes, Work};
 use crate::prompts::Prompt;
 use crate::segmentation::SegmentOptions;
 
@@ -67,16 +67,6 @@ pub enum VolumeError {
     Journal(#[from] JournalError),
 }
 
-/// What was found of one prompt in all parts.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Mask and probabilities, in the file's order.
-    pub target: Target,
-    /// How probable it is that the object is in the part where that is most probable, 0..=1; none of models that do not
-    /// say.
-    pub presence: Option<f64>,
-}
-
 /// Sends every slice of `volume` through `model`, encoded once, and gives what was found of each prompt in their order.
 ///
 /// Slices that hold one value only (the air around a patient) are not asked: there is nothing in them. Beside the volume
@@ -84,7 +74,7 @@ pub struct Found {
 /// the same time.
 ///
 /// # Errors
-/// When there is no prompt, a slice cannot be segmented or the journal cannot be kept.
+/// When there is no prompt, a slice cannot be segmented, the journal cannot be kept, or the work is told to stop.
 pub fn segment_volume(
     model: &Model,
     volume: &Volume,
@@ -99,14 +89,14 @@ pub fn segment_volume(
     let [width, height, slices] = view.dimensions();
     let area = width * height;
     let scale = Scale::new(options.segment.threshold);
+    let stop = work.stop;
     let ask = |slice: usize| {
         if is_blank(volume, &view, slice) {
             return Ok(prompts.iter().map(|_| PartAnswer::nothing(area)).collect());
         }
-        let picture = volume.picture(&view, slice, &options.tone)?;
         let at_slice = |error| VolumeError::Slice { slice, error };
-        let answers = model.segment_with(&picture, prompts, &options.segment).map_err(at_slice)?;
-        Ok(answers.iter().map(|answer| PartAnswer::of(answer, scale)).collect())
+        let picture = volume.picture(&view, slice, &options.tone)?;
+        parts::ask(model, &picture, prompts, &options.segment, stop).map_err(at_slice)
     };
     let mut probabilities: Vec<Vec<u8>> = prompts.iter().map(|_| vec![0; area * slices]).collect();
     let mut votes = vec![Votes::default(); prompts.len()];

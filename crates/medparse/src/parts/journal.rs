@@ -26,7 +26,6 @@ pub struct Journal {
     end: u64,
     /// Whether entries may still be read.
     recalls: bool,
-    kept_before: bool,
 }
 
 /// Why a journal can't be kept.
@@ -73,19 +72,13 @@ impl Journal {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => false,
             Err(error) => return Err(failed(error)),
         };
-        let mut journal =
-            Self { path: path.to_owned(), file, end: 0, recalls, kept_before: recalls };
+        let mut journal = Self { path: path.to_owned(), file, end: 0, recalls };
         if recalls {
             journal.end = head.len() as u64;
         } else {
             journal.append(&head)?;
         }
         Ok(journal)
-    }
-
-    /// Whether answers of an earlier run were there when it was opened.
-    pub fn kept_before(&self) -> bool {
-        self.kept_before
     }
 
     /// Removes the file: the work is done and its results are written.
@@ -215,17 +208,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let mut journal = Journal::open(&path, [1; 32]).unwrap();
-        assert!(!journal.kept_before() && journal.recall().unwrap().is_none());
+        assert_eq!(journal.recall().unwrap(), None);
         journal.keep(&answers(9)).unwrap();
         assert!(matches!(Journal::open(&path, [1; 32]), Err(JournalError::InUse)));
         drop(journal);
         let mut journal = Journal::open(&path, [1; 32]).unwrap();
         assert_eq!(journal.recall().unwrap(), Some(answers(9)));
-        assert!(journal.kept_before() && journal.recall().unwrap().is_none());
+        assert_eq!(journal.recall().unwrap(), None);
         journal.keep(&answers(10)).unwrap();
         drop(journal);
         let mut other = Journal::open(&path, [2; 32]).unwrap();
-        assert!(!other.kept_before() && other.recall().unwrap().is_none());
+        assert_eq!(other.recall().unwrap(), None);
     }
 
     #[test]

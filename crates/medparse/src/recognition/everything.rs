@@ -1,5 +1,7 @@
 //! Asking for everything that a kind of picture can hold.
 
+use std::ops::ControlFlow;
+
 use medparse_imaging::{Mask, Picture};
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
 };
 use crate::modalities::Kind;
 use crate::model::{Model, SegmentError};
-use crate::picture::{MapView, RgbView, Size};
+use crate::picture::{MapView, RgbView};
 use crate::prompts::Prompt;
 use crate::segmentation::{Interaction, SegmentOptions, Segmentation};
 
@@ -65,6 +67,20 @@ pub fn recognise(
     kind: &Kind,
     options: &RecognitionOptions,
 ) -> Result<Vec<Recognised>, RecognitionError> {
+    recognise_until(model, picture, kind, options, &|| false)
+}
+
+/// As [`recognise`], asking `stop` while the picture is encoded, as [`Model::encode_until`] does, and after each target.
+///
+/// # Errors
+/// [`SegmentError::Stopped`] where `stop` said so, and those of [`recognise`].
+pub fn recognise_until(
+    model: &Model,
+    picture: &Picture,
+    kind: &Kind,
+    options: &RecognitionOptions,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<Recognised>, RecognitionError> {
     let prompts: Vec<Prompt> =
         kind.targets.iter().filter_map(|target| Prompt::new(target).ok()).collect();
     let asked = SegmentOptions {
@@ -72,10 +88,16 @@ pub fn recognise(
         presence_threshold: options.least_presence,
         ..SegmentOptions::default()
     };
-    let encoded = model.encode(picture)?;
-    let answers = model.ask(&encoded, &prompts, &asked)?;
-    let size = Size { width: picture.width() as usize, height: picture.height() as usize };
-    let view = RgbView::new(size, picture.pixels()).map_err(SegmentError::from)?;
+    let encoded = model.encode_until(picture, model.fit(), stop)?;
+    let mut answers = Vec::with_capacity(prompts.len());
+    model.ask_each(&encoded, &prompts, &asked, &mut |answer| {
+        answers.push(answer);
+        if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if answers.len() < prompts.len() {
+        return Err(SegmentError::Stopped.into());
+    }
+    let view = RgbView::of(picture).map_err(SegmentError::from)?;
 
     let mut candidates = Vec::new();
     for answer in answers.into_iter().filter(|answer| !answer.mask.is_empty()) {
@@ -107,13 +129,14 @@ pub fn recognise(
     let kept = non_maximum_suppression(&maps, &scores).unwrap_or_default();
     let kept_maps: Vec<MapView> = kept.iter().map(|index| maps[*index]).collect();
     let Ok(settled) = combine(&kept_maps) else { return Ok(Vec::new()) };
+    let mut candidates: Vec<_> = candidates.into_iter().map(Some).collect();
     let mut recognised = Vec::new();
     for &place in &settled.kept {
-        let (answer, plausibility) = &candidates[kept[place]];
+        let Some((answer, plausibility)) = candidates[kept[place]].take() else { continue };
         let pixels = settled.mask(place).map(u8::from).collect();
         let own = Mask::from_pixels(picture.width(), picture.height(), pixels)
             .map_err(SegmentError::from)?;
-        recognised.push(Recognised { answer: answer.clone(), own, plausibility: *plausibility });
+        recognised.push(Recognised { answer, own, plausibility });
     }
     Ok(recognised)
 }

@@ -1,20 +1,25 @@
 //! A model loaded from files and asked, against the reference's answers on the small network.
 
+use crate::common;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use medparse::bank::ClassBank;
 use medparse::card::{CARD_KEY, Description, NETWORK_KEY};
 use medparse::convert::{ModelFormat, live_tensors, write_model};
+use medparse::parts::{Progress, Work};
 use medparse::preprocess::Fit;
+use medparse::volume::{VolumeError, VolumeOptions, segment_volume};
 use medparse::{LoadOptions, Model, ModelError, ModelSource, Prompt, SegmentError, SegmentOptions};
-use medparse_imaging::{Picture, procedural};
+use medparse_imaging::{Picture, View, Volume, procedural};
 use medparse_network::CLASS_BANK_KEY;
 use medparse_weights::{Checkpoint, FloatType, TensorSource, write_safetensors};
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tiny").join(name)
+    common::path("tiny").join(name)
 }
 
 fn options() -> LoadOptions {
@@ -73,6 +78,13 @@ fn one_encoding_serves_many_questions() {
 }
 
 #[test]
+fn a_picture_that_another_model_encoded_is_refused() {
+    let encoded = tiny().encode(&procedural::cells(64, 64, 5).unwrap().picture).unwrap();
+    let asked = tiny().ask(&encoded, &Prompt::split("liver").unwrap(), &SegmentOptions::default());
+    assert!(matches!(asked, Err(SegmentError::Foreign)), "{asked:?}");
+}
+
+#[test]
 fn an_encoding_that_nobody_waits_for_ends() {
     let model = tiny();
     let picture = procedural::cells(64, 64, 5).unwrap().picture;
@@ -87,6 +99,24 @@ fn an_encoding_that_nobody_waits_for_ends() {
     let prompts = Prompt::split("liver").unwrap();
     let answers = model.ask(&whole, &prompts, &SegmentOptions::default()).unwrap();
     assert_eq!(answers[0].mask, model.segment(&picture, &prompts).unwrap()[0].mask);
+}
+
+#[test]
+fn a_volume_that_nobody_waits_for_ends_between_slices() {
+    let values = (0..16 * 12 * 4).map(|at| (at % 97) as f32).collect();
+    let volume = Volume::from_gray([16, 12, 4], values).unwrap();
+    let options = VolumeOptions::of(View::stored(volume.dimensions()));
+    let prompts = Prompt::split("liver").unwrap();
+    let done = AtomicUsize::new(0);
+    let mut heard = |progress: Progress| done.store(progress.done, Ordering::Relaxed);
+    let stop = || done.load(Ordering::Relaxed) == 2;
+    let mut work = Work { stop: &stop, ..Work::new(&mut heard) };
+    let outcome = segment_volume(&tiny(), &volume, &prompts, &options, &mut work);
+    assert!(
+        matches!(outcome, Err(VolumeError::Slice { slice: 2, error: SegmentError::Stopped })),
+        "{outcome:?}"
+    );
+    assert_eq!(done.load(Ordering::Relaxed), 2);
 }
 
 #[test]

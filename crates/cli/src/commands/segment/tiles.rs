@@ -4,9 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use medparse::parts::Work;
+use medparse::parts::{Found, Work};
 use medparse::tiles::{Detail, TileOptions, segment_tiles};
-use medparse::volume::Found;
 use medparse_imaging::write::{Findings, OutputFormat, Target};
 use medparse_imaging::{
     Layer, Limits, Mask, OpenOptions, Outline, OverlayStyle, Picture, Region, Regions, TiffRegions,
@@ -65,7 +64,7 @@ impl Run<'_> {
         let bar = progress::parts(self.lines, "tile", options.count(turned.dimensions()));
         let mut heard = self.hear(input, &bar, "tile");
         let mut work =
-            Work { at_once: self.at_once(), journal: Some(&mut journal), progress: &mut heard };
+            Work { at_once: self.at_once(), journal: Some(&mut journal), ..Work::new(&mut heard) };
         let found = segment_tiles(self.model, &turned, self.prompts, &options, &mut work);
         bar.finish_and_clear();
         let (targets, presence): (Vec<Target>, Vec<Option<f64>>) = found?

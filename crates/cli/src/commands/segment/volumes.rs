@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
-use medparse::parts::{Progress, Work};
-use medparse::volume::{Found, Keep, Smoothing, VolumeOptions, segment_volume};
+use medparse::parts::{Found, Progress, Work};
+use medparse::volume::{Keep, Smoothing, VolumeOptions, segment_volume};
 use medparse_imaging::write::{Findings, Target, sheet};
 use medparse_imaging::{Volume, grouped};
 use serde::Serialize;
@@ -166,7 +166,7 @@ impl Run<'_> {
         let bar = progress::parts(self.lines, "slice", slices);
         let mut heard = self.hear(input, &bar, "slice");
         let mut work =
-            Work { at_once: self.at_once(), journal: Some(&mut journal), progress: &mut heard };
+            Work { at_once: self.at_once(), journal: Some(&mut journal), ..Work::new(&mut heard) };
         let found = segment_volume(self.model, volume, self.prompts, &options, &mut work);
         bar.finish_and_clear();
         let (targets, presence): (Vec<Target>, Vec<Option<f64>>) =
