@@ -44,11 +44,6 @@ impl ProbabilityMap {
         Self { size, values }
     }
 
-    /// Takes probabilities that were computed elsewhere.
-    pub fn from_probabilities(probabilities: &MapView) -> Self {
-        Self { size: probabilities.size(), values: probabilities.values().to_vec() }
-    }
-
     /// Width and height.
     pub fn size(&self) -> Size {
         self.size
@@ -82,9 +77,8 @@ mod tests {
 
     #[test]
     fn the_mean_counts_what_is_strictly_above() {
-        let values = [0.5, 0.1, f32::NAN, 0.75, 0.5, 1.0];
-        let size = Size { width: 3, height: 2 };
-        let map = ProbabilityMap::from_probabilities(&MapView::new(size, &values).unwrap());
+        let values = vec![0.5, 0.1, f32::NAN, 0.75, 0.5, 1.0];
+        let map = ProbabilityMap { size: Size { width: 3, height: 2 }, values };
         assert_eq!(map.mean_above(0.5), Some(0.875));
         assert_eq!(map.mean_above(1.0), None);
     }

@@ -13,7 +13,6 @@ use crate::load::{LoadOptions, LoadStep, ModelError, describe};
 use crate::model::{Model, SegmentError};
 use crate::prompts::Prompt;
 use crate::sources::ModelSource;
-use crate::{Interaction, SegmentOptions};
 
 /// The side of the procedural picture, in pixels.
 const PICTURE_SIDE: u32 = 512;
@@ -228,8 +227,7 @@ fn picture(model: &Model) -> Result<(Check, Vec<PhraseResult>), SegmentError> {
     for phrase in scene.targets.iter().map(|target| target.label).chain([ABSENT]) {
         prompts.extend(Prompt::split(phrase).expect("our own phrases are sound"));
     }
-    let options = SegmentOptions { interaction: Interaction::Joint, ..Default::default() };
-    let answers = model.segment_with(&scene.picture, &prompts, &options)?;
+    let answers = model.segment(&scene.picture, &prompts)?;
     let mut phrases = Vec::new();
     let mut fault = None;
     for (index, answer) in answers.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Models from the Hugging Face hub: `hub:owner/name[@revision][/path/in/repository]`.
 //!
-//! This is the only place in medparse that opens a connection to another machine, and only when [`pull`] is called;
+//! This is the only place in this library that opens a connection to another machine, and only when [`pull`] is called;
 //! [`cached`] looks on the disk alone. What is sent: the repository's name, the revision, the file, the program's name
 //! and version and, to the hub's own address and no other, the token. Nothing about pictures or prompts.
 //!

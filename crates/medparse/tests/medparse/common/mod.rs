@@ -1,7 +1,5 @@
 //! The fixtures in `testdata/`, and the reference data beside the repository.
 
-#![allow(dead_code, reason = "each test file uses its own part of this module")]
-
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
