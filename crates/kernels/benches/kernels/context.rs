@@ -1,7 +1,7 @@
-//! The focal context of the four stages, `channels @ side`, its parts, and depthwise convolution in training.
+//! The focal context of the four stages, `channels @ side`, and its parts.
 
 use medparse_kernels::AlignedVec;
-use medparse_kernels::depthwise::{Depthwise, FocalContext, FocalLevel, pack_depthwise};
+use medparse_kernels::depthwise::{FocalContext, FocalLevel, pack_depthwise};
 use medparse_kernels::gemm::{Rows, RowsMut, plane_rows};
 use medparse_kernels::peak::Format;
 
@@ -10,9 +10,6 @@ use crate::{Bench, Work, numbers};
 const ALL: &[usize] = &[3, 5, 7, 9];
 
 pub fn run(bench: &Bench) {
-    if bench.wants("depthwise") {
-        images(bench);
-    }
     if !bench.wants("focal") {
         return;
     }
@@ -61,30 +58,5 @@ pub fn run(bench: &Bench) {
                 },
             );
         }
-    }
-}
-
-fn images(bench: &Bench) {
-    for kernel in [3, 5, 7, 9] {
-        let shape = Depthwise { batch: 4, channels: 64, height: 64, width: 64, kernel };
-        let len = 4 * 64 * 64 * 64;
-        let (x, weights) = (AlignedVec::from_slice(&numbers(len)), numbers(64 * kernel * kernel));
-        let (mut y, mut dweights) = (AlignedVec::<f32>::zeroed(len), vec![0.0; weights.len()]);
-        let mut scratch = vec![0.0; shape.scratch(&bench.cpu)];
-        let flops = 2.0 * (len * kernel * kernel) as f64;
-        bench.time(
-            &format!("depthwise 4x64@64 k{kernel} forward"),
-            Work::Flops(flops, Format::F32),
-            || {
-                shape.forward(&bench.cpu, &x, &weights, &mut y, &mut scratch);
-            },
-        );
-        bench.time(
-            &format!("depthwise 4x64@64 k{kernel} gradient of weights"),
-            Work::Flops(flops, Format::F32),
-            || {
-                shape.backward_weights(&bench.cpu, &x, &x, &mut dweights, &mut scratch);
-            },
-        );
     }
 }

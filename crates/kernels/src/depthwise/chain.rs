@@ -300,10 +300,12 @@ mod tests {
 
     #[test]
     fn values_agree_with_f64_and_gradients_with_differences_at_odd_sizes() {
-        let shapes: [([usize; 4], &[usize]); 4] = [
+        let shapes: [([usize; 4], &[usize]); 6] = [
             ([1, 1, 1, 1], &[3]),
             ([2, 5, 3, 4], &[3, 5]),
             ([1, 17, 9, 19], &[5]),
+            ([1, 16, 12, 19], &[7]),
+            ([1, 5, 9, 33], &[9, 1]),
             ([1, 16, 18, 7], &[3, 5, 11]),
         ];
         let mut random = Random::new(131);

@@ -6,11 +6,10 @@
 
 use std::ops::Range;
 
-use super::row::{ConvolvedRow, Ring, STEP};
+use super::row::{ConvolvedRow, Order, Ring, STEP, pack_filters};
 use crate::buffer::check_scratch;
 use crate::gemm::output::Target;
 use crate::gemm::{Output, Rows};
-use crate::matrix::Matrix;
 use crate::simd::{Kernel, LANES, Simd, math};
 use crate::threads::Cpu;
 
@@ -55,15 +54,15 @@ pub struct FocalContext<'a> {
 /// multiple of 16.
 pub fn pack_depthwise(weights: &[f32], channels: usize, kernel: usize, packed: &mut [f32]) {
     let taps = kernel * kernel;
-    let weights = Matrix::row_major(weights, channels, taps);
+    assert_eq!(weights.len(), channels * taps, "the weights of {channels} channels");
     assert_eq!(
         packed.len(),
         channels.next_multiple_of(LANES) * taps,
         "the packed weights of {channels} channels"
     );
-    for (index, packed) in packed.iter_mut().enumerate() {
-        let (channel, tap) = (index / (taps * LANES) * LANES + index % LANES, index / LANES % taps);
-        *packed = if channel < channels { weights.at(channel, tap) } else { 0.0 };
+    let block = (LANES * taps).max(1);
+    for (filters, packed) in weights.chunks(block).zip(packed.chunks_mut(block)) {
+        pack_filters(filters, Order::Forward, packed);
     }
 }
 
