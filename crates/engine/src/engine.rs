@@ -155,11 +155,6 @@ impl Engine {
         &self.stored
     }
 
-    /// Bytes of all weights.
-    pub fn weight_bytes(&self) -> usize {
-        self.stored.iter().map(|stored| stored.bytes().len()).sum()
-    }
-
     /// Encodes a normalised picture, `[3, S, S]`; what comes of a run that was stopped
     /// ([`Trace::until`]) means nothing.
     ///

@@ -307,7 +307,7 @@ impl FocalBlock {
             branch.as_rows().copy_to(RowsMut::row_major(modulated, rows, width));
         }
         let into = RowsMut::row_major(&mut *x, rows, width);
-        self.norm1.layer().add_scaled(cpu, branch.as_rows(), &self.gamma_1, into, None);
+        self.norm1.layer().add_scaled(cpu, branch.as_rows(), &self.gamma_1, into);
 
         let epilogue = Epilogue { activation: Activation::Gelu, ..self.fc1.epilogue() };
         let stream = stream.hold(cpu, Rows::row_major(x, rows, width));
@@ -316,7 +316,7 @@ impl FocalBlock {
         });
         self.fc2.product(cpu, wide, &self.fc2.epilogue(), branch.reborrow().into());
         let into = RowsMut::row_major(x, rows, width);
-        self.norm2.layer().add_scaled(cpu, branch.as_rows(), &self.gamma_2, into, None);
+        self.norm2.layer().add_scaled(cpu, branch.as_rows(), &self.gamma_2, into);
     }
 }
 

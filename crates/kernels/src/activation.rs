@@ -47,14 +47,6 @@ impl Activation {
         }
     }
 
-    /// Replaces each value by the function of it.
-    pub fn forward_in_place(self, cpu: &Cpu, values: &mut [f32]) {
-        if self != Activation::Identity {
-            let parts = values.chunks_mut(TASK);
-            cpu.threads().each(parts, |values| cpu.isa().run(Forward { activation: self, values }));
-        }
-    }
-
     /// `y = f(x)`.
     ///
     /// # Panics
@@ -154,9 +146,6 @@ mod tests {
                     let mut y = vec![0.0; len];
                     activation.forward(&cpu, &x, &mut y);
                     assert_close(&y, &want, 1.6e-6, &what);
-                    let mut again = x.clone();
-                    activation.forward_in_place(&cpu, &mut again);
-                    assert_eq!(y, again, "{what}");
 
                     // Central differences of the f64 function: their own error is below 1e-9 here.
                     let slope = |x: f64| {

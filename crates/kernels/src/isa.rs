@@ -75,7 +75,7 @@ impl Isa {
     pub fn best() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| {
-            let useful = |isa: &Isa| !isa.has_bf16_dot() || bf16_dot_is_fast();
+            let useful = |isa: &Isa| isa.name() != "avx512-bf16" || bf16_dot_is_fast();
             Isa::available().into_iter().rev().find(useful).unwrap_or(Isa::PORTABLE)
         })
     }
@@ -108,16 +108,6 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512(..) => "avx512",
         }
-    }
-
-    /// True where bfloat16 products run on instructions of their own: on AMD's processors at twice the speed of f32.
-    pub fn has_bf16_dot(self) -> bool {
-        self.name() == "avx512-bf16"
-    }
-
-    /// True where int8 products run on instructions of their own, at about four times the speed of f32.
-    pub fn has_int8_dot(self) -> bool {
-        matches!(self.name(), "avx512-bf16" | "avx512-vnni")
     }
 
     /// Runs a kernel on this instruction set.

@@ -33,11 +33,7 @@ impl MappedFile {
     }
 
     /// Maps a file that is already open; the mapping outlives the handle.
-    ///
-    /// # Errors
-    ///
-    /// As [`MappedFile::open`].
-    pub fn of(file: &File) -> io::Result<Self> {
+    fn of(file: &File) -> io::Result<Self> {
         // SAFETY: the mapping is private to this value, read-only and unmapped with it, and memmap2 takes its length from
         // the file. What remains is that another process may modify or shorten the file: the bytes are only ever handed
         // out as `u8`, for which every bit pattern is valid, and the two consequences are part of this type's contract

@@ -1,6 +1,5 @@
 //! How a kernel runs: on which instruction set, and on how many threads.
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::buffer::check_scratch;
@@ -42,11 +41,6 @@ impl Threads {
             .thread_name(|i| format!("kernels-{i}"))
             .build();
         pool.map_or(Self::CALLER, |pool| Self(Kind::Own(Arc::new(pool))))
-    }
-
-    /// As many threads as the system says can run at once.
-    pub fn all() -> Self {
-        Self::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
     }
 
     /// How many tasks can run at the same time, at most 64.

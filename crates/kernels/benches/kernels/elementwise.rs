@@ -51,7 +51,7 @@ fn norms(bench: &Bench) {
         bench.time(&format!("{name} add scaled"), Work::Bytes(3.0 * bytes), || {
             let (x, y) =
                 (Rows::row_major(&x, rows, columns), RowsMut::row_major(&mut y, rows, columns));
-            norm.add_scaled(&bench.cpu, x, &parameters, y, None);
+            norm.add_scaled(&bench.cpu, x, &parameters, y);
         });
         bench.time(&format!("{name} forward, saving"), Work::Bytes(2.0 * bytes), || {
             norm.forward_saving(&bench.cpu, &x, &mut y, &mut saved);

@@ -1,5 +1,5 @@
 //! Attention of several heads (Vaswani et al., "Attention Is All You Need", 2017), masked, without ever holding all
-//! weights (Dao et al., "FlashAttention", 2022), and its gradients; softmax of rows.
+//! weights (Dao et al., "FlashAttention", 2022), and its gradients.
 
 mod backward;
 mod forward;
@@ -7,7 +7,6 @@ mod softmax;
 
 pub use backward::{AttentionGradients, AttentionSaved};
 pub use forward::{AttentionOutput, KeyValues, KeyValuesMut};
-pub use softmax::{softmax_backward, softmax_rows};
 
 /// `out = softmax(scale * q k^T) v` for each head, where blocked pairs of query and key take no part.
 ///

@@ -18,7 +18,7 @@ use lanes::Lanes;
 /// x  =  A B  (+ what the output holds)  (+ row_bias[row])
 ///        (+ gate[row] * context[column])  (+ bias[column])
 /// x  =  activation(x)
-/// out = x  (* multiply[row, column])  (* scale[column])  (+ residual[row, column])
+/// out = x  (* multiply[row, column])
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
@@ -35,10 +35,6 @@ pub struct Epilogue<'a> {
     pub activation: Activation,
     /// A factor for each value, of the output's shape.
     pub multiply: Option<Rows<'a, f32>>,
-    /// A factor for each column.
-    pub scale: Option<&'a [f32]>,
-    /// A term for each value, of the output's shape.
-    pub residual: Option<Rows<'a, f32>>,
 }
 
 /// Whether a product replaces what the output holds.
@@ -95,7 +91,6 @@ impl<'a> Finish<'a> {
             );
         };
         per_column("the bias", epilogue.bias);
-        per_column("the scale", epilogue.scale);
         per_column("the context", epilogue.context.map(|context| context.values));
         let row_bias = epilogue.row_bias.is_none_or(|values| values.len() == rows);
         assert!(row_bias, "the row bias must have one value for each of {rows} rows");
@@ -108,12 +103,8 @@ impl<'a> Finish<'a> {
         let shape = |name: &str, got: (usize, usize)| {
             assert_eq!(got, (rows, columns), "{name} must have the shape of the product");
         };
-        for (name, term) in
-            [("the factor", &epilogue.multiply), ("the residual", &epilogue.residual)]
-        {
-            if let Some(term) = term {
-                shape(name, (term.rows(), term.columns()));
-            }
+        if let Some(factor) = &epilogue.multiply {
+            shape("the factor", (factor.rows(), factor.columns()));
         }
         if let Some(Dequantize { rows: by_row, columns: by_column }) = dequantize {
             assert_eq!(
@@ -185,14 +176,9 @@ impl<'a> Finish<'a> {
     /// As for [`Finish::tile`].
     #[inline(always)]
     unsafe fn lanes<D: Dot>(&self, lanes: &Lanes<D>) {
-        let Epilogue { store, bias: _, row_bias, context, activation, multiply, scale, residual } =
-            self.epilogue;
-        let rare = *store == Store::Add
-            || row_bias.is_some()
-            || context.is_some()
-            || multiply.is_some()
-            || scale.is_some()
-            || residual.is_some();
+        let Epilogue { store, bias: _, row_bias, context, activation, multiply } = self.epilogue;
+        let rare =
+            *store == Store::Add || row_bias.is_some() || context.is_some() || multiply.is_some();
         // SAFETY: passed on.
         unsafe {
             match activation {
@@ -212,7 +198,7 @@ impl<'a> Finish<'a> {
     #[inline(always)]
     unsafe fn plain<D: Dot>(&self, lanes: &Lanes<D>, activation: Activation) {
         let s = lanes.dot.simd();
-        let bias = lanes.of_columns(self.epilogue.bias, 0.0);
+        let bias = lanes.of_columns(self.epilogue.bias);
         let scales = lanes.scales(self.dequantize);
         let first = lanes.rows.start;
         // SAFETY: the rows and sixteen columns lie in the output and the sums.
@@ -246,19 +232,9 @@ impl<'a> Finish<'a> {
     #[inline(always)]
     unsafe fn general<D: Dot>(&self, lanes: &Lanes<D>) {
         let s = lanes.dot.simd();
-        let &Epilogue {
-            store,
-            bias,
-            row_bias,
-            context,
-            activation,
-            ref multiply,
-            scale,
-            ref residual,
-        } = self.epilogue;
-        let bias = lanes.of_columns(bias, 0.0);
-        let values = lanes.of_columns(context.map(|context| context.values), 0.0);
-        let scale = lanes.of_columns(scale, 1.0);
+        let &Epilogue { store, bias, row_bias, context, activation, ref multiply } = self.epilogue;
+        let bias = lanes.of_columns(bias);
+        let values = lanes.of_columns(context.map(|context| context.values));
         let scales = lanes.scales(self.dequantize);
         for (tile_row, row) in lanes.rows.clone().enumerate() {
             // SAFETY: `Finish::new` checked that all operands have the output's shape.
@@ -277,10 +253,6 @@ impl<'a> Finish<'a> {
                 x = activation.apply(s, s.add(x, bias));
                 if let Some(multiply) = multiply {
                     x = s.mul(x, lanes.of_matrix(multiply, row));
-                }
-                x = s.mul(x, scale);
-                if let Some(residual) = residual {
-                    x = s.add(x, lanes.of_matrix(residual, row));
                 }
                 self.target.write(s, row, lanes.column, lanes.count, x);
             }

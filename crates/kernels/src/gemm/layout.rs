@@ -70,17 +70,6 @@ impl Strides {
         row * self.row + column / T::PER_LINE * self.line + column % T::PER_LINE
     }
 
-    /// Where a range of columns begins, which must be at the start of a line.
-    #[track_caller]
-    fn start<T: Element>(self, columns: &Range<usize>) -> usize {
-        assert!(
-            columns.start.is_multiple_of(T::PER_LINE),
-            "columns {columns:?} start inside a line of {}",
-            T::PER_LINE
-        );
-        columns.start / T::PER_LINE * self.line
-    }
-
     /// Asserts that a matrix of this shape lies within `len` values.
     #[track_caller]
     fn check<T: Element>(self, rows: usize, columns: usize, len: usize) {
@@ -184,17 +173,6 @@ impl<'a, T: Element> Rows<'a, T> {
             rows: range.len(),
             ..*self
         }
-    }
-
-    /// These columns alone.
-    ///
-    /// # Panics
-    /// If the range exceeds the columns or starts inside a line of [`Element::PER_LINE`] values.
-    #[track_caller]
-    pub fn slice_columns(&self, range: Range<usize>) -> Self {
-        check_part("columns", &range, self.columns);
-        let start = self.start.wrapping_add(self.strides.start::<T>(&range));
-        Self { start, columns: range.len(), ..*self }
     }
 
     pub(crate) fn strides(&self) -> Strides {
@@ -301,17 +279,6 @@ impl<'a, T: Element> RowsMut<'a, T> {
     /// How many columns.
     pub fn columns(&self) -> usize {
         self.columns
-    }
-
-    /// These columns alone.
-    ///
-    /// # Panics
-    /// If the range exceeds the columns or starts inside a line of [`Element::PER_LINE`] values.
-    #[track_caller]
-    pub fn slice_columns(self, range: Range<usize>) -> Self {
-        check_part("columns", &range, self.columns);
-        let start = self.start.wrapping_add(self.strides.start::<T>(&range));
-        Self { start, columns: range.len(), ..self }
     }
 
     pub(crate) fn shared(self) -> SharedRows<T> {

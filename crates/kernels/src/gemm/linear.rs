@@ -43,7 +43,7 @@ impl Weights<'_> {
 }
 
 /// Values of scratch space that [`linear`] takes for so many rows.
-pub fn linear_scratch(weights: &Weights<'_>, rows: usize) -> usize {
+pub(crate) fn linear_scratch(weights: &Weights<'_>, rows: usize) -> usize {
     let planes = |per_line: usize| weights.depth().div_ceil(per_line) * rows * 16;
     match weights {
         Weights::F32(_) => 0,
@@ -56,7 +56,7 @@ pub fn linear_scratch(weights: &Weights<'_>, rows: usize) -> usize {
 ///
 /// # Panics
 /// If the shapes do not fit together, or `scratch` has fewer values than [`linear_scratch`] says.
-pub fn linear(
+pub(crate) fn linear(
     cpu: &Cpu,
     rows: Rows<'_, f32>,
     weights: &Weights<'_>,

@@ -1,7 +1,5 @@
 //! LayerNorm (Ba, Kiros and Hinton, "Layer Normalization", 2016) of the rows of a matrix, and its gradients.
 
-use half::bf16;
-
 use crate::buffer::check_scratch;
 use crate::gemm::output::Target;
 use crate::gemm::{Output, Rows, RowsMut};
@@ -64,31 +62,16 @@ impl LayerNorm<'_> {
         self.run(cpu, &Job::new(x.as_rows(), target));
     }
 
-    /// `x = x + scale * norm(y)`, the end of a branch with layer scale; `narrow` takes the new `x` rounded to bfloat16.
+    /// `x = x + scale * norm(y)`, the end of a branch with layer scale.
     ///
     /// # Panics
     /// If the shapes differ.
-    pub fn add_scaled(
-        &self,
-        cpu: &Cpu,
-        y: Rows<'_, f32>,
-        scale: &[f32],
-        x: RowsMut<'_, f32>,
-        narrow: Option<RowsMut<'_, bf16>>,
-    ) {
+    pub fn add_scaled(&self, cpu: &Cpu, y: Rows<'_, f32>, scale: &[f32], x: RowsMut<'_, f32>) {
         let shape = (x.rows(), x.columns());
         self.check(y, shape);
         assert_eq!(scale.len(), shape.1, "one factor for each column");
-        let narrow = narrow.map(|narrow| {
-            assert_eq!(
-                (narrow.rows(), narrow.columns()),
-                shape,
-                "the rounded rows must have the shape of the others"
-            );
-            narrow.shared()
-        });
         let target = Target::F32(x.shared());
-        self.run(cpu, &Job { update: Update::Add { scale }, narrow, ..Job::new(y, target) });
+        self.run(cpu, &Job { update: Update::Add { scale }, ..Job::new(y, target) });
     }
 
     /// `y = norm(x)` of `[rows, columns]`, saving the mean and the inverse deviation of each row, `[rows, 2]`, for
@@ -194,6 +177,8 @@ fn part<S: Simd>(s: S, values: &[f32], start: usize, count: usize) -> S::F32 {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::gemm::plane_rows;
     use crate::testing::{Random, assert_close, machines};
@@ -254,20 +239,9 @@ mod tests {
                     assert_eq!(got, bf16::from_f32(wide), "{what}");
                 }
 
-                let (mut sum, mut narrow) = (old.clone(), vec![bf16::NAN; x.len()]);
-                let into = RowsMut::row_major(&mut sum, rows, columns);
-                norm.add_scaled(
-                    &cpu,
-                    from,
-                    &scale,
-                    into,
-                    Some(RowsMut::row_major(&mut narrow, rows, columns)),
-                );
+                let mut sum = old.clone();
+                norm.add_scaled(&cpu, from, &scale, RowsMut::row_major(&mut sum, rows, columns));
                 assert_close(&sum, &added, 2e-5, &what);
-                assert!(
-                    narrow.iter().zip(&sum).all(|(&narrow, &wide)| narrow == bf16::from_f32(wide)),
-                    "{what}"
-                );
             }
         }
     }

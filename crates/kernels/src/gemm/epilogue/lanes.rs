@@ -24,9 +24,8 @@ impl<D: Dot> Lanes<D> {
     /// The scales of these rows and columns.
     #[inline(always)]
     pub fn scales<'a>(&self, dequantize: Option<Dequantize<'a>>) -> Option<(&'a [f32], Values<D>)> {
-        dequantize.map(|scales| {
-            (&scales.rows[self.rows.clone()], self.of_columns(Some(scales.columns), 1.0))
-        })
+        dequantize
+            .map(|scales| (&scales.rows[self.rows.clone()], self.of_columns(Some(scales.columns))))
     }
 
     /// The sums of a row of the tile as values.
@@ -48,11 +47,11 @@ impl<D: Dot> Lanes<D> {
         }
     }
 
-    /// The values of these columns, or what stands for them.
+    /// The values of these columns; zeros where there are none.
     #[inline(always)]
-    pub fn of_columns(&self, values: Option<&[f32]>, absent: f32) -> Values<D> {
+    pub fn of_columns(&self, values: Option<&[f32]>) -> Values<D> {
         let s = self.dot.simd();
-        let Some(values) = values else { return s.splat(absent) };
+        let Some(values) = values else { return s.zero() };
         let values = &values[self.column..][..self.count];
         s.load_part(values, 0.0)
     }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use half::bf16;
-
 use super::{LayerNorm, part};
 use crate::gemm::Rows;
 use crate::gemm::layout::{SharedRows, Strides};
@@ -26,8 +24,6 @@ pub(super) struct Job<'a> {
     pub strides: Strides,
     pub update: Update<'a>,
     pub target: Target,
-    /// Takes the result as well.
-    pub narrow: Option<SharedRows<bf16>>,
     /// Takes the mean and the inverse deviation of each row.
     pub saved: Option<SharedRows<f32>>,
 }
@@ -44,7 +40,6 @@ impl Job<'_> {
             strides: x.strides(),
             update: Update::Replace,
             target,
-            narrow: None,
             saved: None,
         }
     }
@@ -161,9 +156,6 @@ impl Job<'_> {
                     };
                 }
                 self.target.write(s, row, column, count, y);
-                if let Some(out) = self.narrow {
-                    s.store_bf16_first(out.at(row, column).cast(), count, y);
-                }
             }
         }
     }
