@@ -211,10 +211,12 @@ impl QueryDecoder {
             let pixels = self.pixels(index % LEVELS);
             let masks = 2 * (self.queries * pixels * self.mask_width) as u64;
             let talk = layer.talk.flop(rows, rows) + 2 * layer.talk.key.flop(rows);
-            let heads = self.mask_embed.flop(self.queries);
-            masks + layer.cross.flop(self.queries, pixels) + talk + layer.mlp.flop(rows) + heads
+            masks + layer.cross.flop(self.queries, pixels) + talk + layer.mlp.flop(rows)
         });
-        layers.sum::<u64>() + self.class_embed.flop(self.queries)
+        // Before the first layer, and after each.
+        let heads = (self.layers.len() as u64 + 1) * self.mask_embed.flop(self.queries);
+        let presence = self.presence_head.as_ref().map_or(0, |head| head.flop(self.queries));
+        layers.sum::<u64>() + heads + self.class_embed.flop(self.queries) + presence
     }
 
     /// Where a query may not look, `[Q, N]`: the positions at which its shrunken mask is closed; a
