@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use medparse_config::{LoadError, Mismatch, NetworkConfig};
+use medparse_config::NetworkConfig;
 use medparse_kernels::{Arena, Cpu, Isa, Threads};
-use medparse_weights::{Checkpoint, WeightsError};
 
 use crate::attention::Formats;
 use crate::backbone::Backbone;
-use crate::error::EngineError;
 use crate::image::{EncodedImage, ImageLayout};
 use crate::loader::{Lacks, Loader, Origin, Values};
-use crate::packed::is_packed;
 use crate::pixel_decoder::PixelDecoder;
 use crate::precision::Precision;
 use crate::query_decoder::{Decoded, QueryDecoder};
@@ -56,29 +53,6 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Fills a network of this configuration from a checkpoint, reading no tensor it does not need;
-    /// weights that are packed already are mapped.
-    ///
-    /// # Errors
-    /// When a key is missing, misshapen or unknown, when the file can't be read, or when its
-    /// weights are packed for another precision.
-    pub fn load(
-        config: &NetworkConfig,
-        checkpoint: &Checkpoint,
-        options: &EngineOptions,
-    ) -> Result<Self, EngineError> {
-        if is_packed(checkpoint) {
-            return Self::mapped(config, checkpoint, options);
-        }
-        let report = Mismatch::between(config, checkpoint);
-        if !report.is_empty() {
-            let path = checkpoint.path().display().to_string();
-            return Err(LoadError::Mismatch { path, report }.into());
-        }
-        let read = |key: &str, _: &[usize]| checkpoint.require(key)?.read_f32();
-        Ok(Self::filled::<WeightsError>(config, options, read)?)
-    }
-
     /// Fills a network of this configuration with what `values` answers for each key and shape of
     /// the checkpoint, in C order.
     ///

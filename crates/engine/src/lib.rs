@@ -25,6 +25,7 @@ mod feed_forward;
 mod focal;
 mod image;
 mod linear;
+mod load;
 mod loader;
 mod norm;
 mod packed;

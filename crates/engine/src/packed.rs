@@ -3,26 +3,24 @@
 //! The layout is the same on every machine. A packed file's metadata names the layout and the
 //! precision; its tensors are the engine's own, under the checkpoint's keys with a suffix.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use medparse_config::{CLASS_BANK_KEY, Mismatch, NetworkConfig};
 use medparse_weights::{Checkpoint, TensorSource};
 
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::loader::Origin;
 use crate::precision::Precision;
 
 /// The metadata that says how weights are packed; a file without it is no packed one.
-const LAYOUT_KEY: &str = "medparse.packed";
+pub(crate) const LAYOUT_KEY: &str = "medparse.packed";
 
 /// The layout that this version writes and reads: panels of 32 columns, depthwise filters in
 /// blocks of 16 channels, 3×3 convolutions at the points 0, ±5/8, ±3/2 and infinity, in f32 or
 /// bfloat16.
-const LAYOUT: &str = "panels-32 blocks-16 winograd-4-5/8-3/2-as-words";
+pub(crate) const LAYOUT: &str = "panels-32 blocks-16 winograd-4-5/8-3/2-as-words";
 
 /// The metadata that says in which precision.
-const PRECISION_KEY: &str = "medparse.precision";
+pub(crate) const PRECISION_KEY: &str = "medparse.precision";
 
 impl Engine {
     /// The weights as the kernels read them, to be written.
@@ -40,39 +38,6 @@ impl Engine {
             (LAYOUT_KEY.into(), LAYOUT.into()),
             (PRECISION_KEY.into(), self.precision().name().into()),
         ])
-    }
-
-    /// Maps packed weights.
-    pub(crate) fn mapped(
-        config: &NetworkConfig,
-        checkpoint: &Checkpoint,
-        options: &EngineOptions,
-    ) -> Result<Self, EngineError> {
-        let path = || checkpoint.path().display().to_string();
-        let metadata = |key: &str| checkpoint.metadata().get(key).cloned().unwrap_or_default();
-        let (layout, found) = (metadata(LAYOUT_KEY), metadata(PRECISION_KEY));
-        if layout != LAYOUT {
-            let (path, expected) = (path(), LAYOUT);
-            return Err(EngineError::OtherLayout { path, expected, found: layout });
-        }
-        let wanted = options.precision;
-        if found != wanted.name() {
-            return Err(EngineError::OtherPrecision { path: path(), wanted, found });
-        }
-        let (engine, lacks) =
-            Self::build(config, options, Origin::<EngineError>::Packed(checkpoint))?;
-        if let Some(error) = lacks.unreadable {
-            return Err(error.into());
-        }
-        let known: HashSet<&str> =
-            engine.stored().iter().map(|stored| stored.name.as_str()).collect();
-        let is_unknown = |name: &&str| !known.contains(name) && *name != CLASS_BANK_KEY;
-        let unknown = checkpoint.names().filter(is_unknown).map(String::from).collect();
-        let report = Mismatch { unknown, ..lacks.mismatch };
-        if !report.is_empty() {
-            return Err(EngineError::Packed { path: path(), report });
-        }
-        Ok(engine)
     }
 }
 
