@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::buffer::AlignedVec;
-use crate::gemm::dot::{Dot, DotKernel, run_bf16, run_f32, run_int8};
+use crate::gemm::dot::{Dot, DotKernel};
+use crate::gemm::run::{run_bf16, run_f32, run_int8};
 use crate::simd::{Kernel, LANES, Simd};
 use crate::threads::Cpu;
 

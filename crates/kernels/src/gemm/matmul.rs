@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use super::dot::{Dot, DotKernel, run_f32};
+use super::dot::{Dot, DotKernel};
 use super::epilogue::{Epilogue, Finish, Store};
 use super::layout::{PANEL, RowsMut};
 use super::pack::{PackPanel, PanelSource};
+use super::run::run_f32;
 use super::tile::{PanelWords, RowWords, STRIP, strip};
 use crate::buffer::check_scratch;
 use crate::matrix::Matrix;

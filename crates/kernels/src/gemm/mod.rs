@@ -18,6 +18,7 @@ pub(crate) mod matmul;
 pub(crate) mod output;
 pub(crate) mod pack;
 mod rows;
+pub(crate) mod run;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -37,9 +38,10 @@ pub use pack::{QuantizedPanels, pack_bf16, pack_f32, pack_int8};
 pub use rows::{QuantizedRows, narrow_rows, quantize_rows};
 
 use crate::threads::Cpu;
-use dot::{Dot, DotKernel, run_bf16, run_f32, run_int8};
+use dot::{Dot, DotKernel};
 use epilogue::{Dequantize, Finish};
 use layout::PANEL;
+use run::{run_bf16, run_f32, run_int8};
 use tile::{PanelWords, RowWords, STRIP, strip};
 
 /// `rows [m, k]` by `panels [k, n]` in f32.
