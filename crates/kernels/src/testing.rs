@@ -45,6 +45,11 @@ pub(crate) fn erf(x: f64) -> f64 {
     value.copysign(x)
 }
 
+/// GELU in its exact form, in f64.
+pub(crate) fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
+}
+
 /// Every instruction set of this machine, alone and on three threads.
 pub(crate) fn machines() -> Vec<Cpu> {
     let three = crate::Threads::new(3);

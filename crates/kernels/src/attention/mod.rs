@@ -79,6 +79,11 @@ mod tests {
         masked: bool,
     }
 
+    fn shape([batch, heads, queries, keys, head_dim]: [usize; 5]) -> Attention {
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        Attention { batch, heads, queries, keys, head_dim, scale }
+    }
+
     struct Tokens {
         q: Vec<f32>,
         k: Vec<f32>,
@@ -174,10 +179,6 @@ mod tests {
 
     #[test]
     fn values_and_gradients_agree_with_f64_at_odd_sizes() {
-        let shape = |[batch, heads, queries, keys, head_dim]: [usize; 5]| {
-            let scale = 1.0 / (head_dim as f32).sqrt();
-            Attention { batch, heads, queries, keys, head_dim, scale }
-        };
         let cases = [
             Case { shape: shape([1, 1, 1, 1, 1]), masked: false },
             Case { shape: shape([2, 3, 5, 7, 4]), masked: true },
@@ -214,10 +215,6 @@ mod tests {
 
     #[test]
     fn keys_and_values_in_bfloat16_cost_its_rounding_and_no_more() {
-        let shape = |[batch, heads, queries, keys, head_dim]: [usize; 5]| {
-            let scale = 1.0 / (head_dim as f32).sqrt();
-            Attention { batch, heads, queries, keys, head_dim, scale }
-        };
         let shapes = [[1, 1, 1, 1, 1], [2, 3, 5, 7, 5], [2, 2, 101, 531, 24], [1, 1, 3, 4201, 64]];
         let mut random = Random::new(82);
         for shape in shapes.map(shape) {

@@ -219,11 +219,7 @@ impl FocalChain<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Random, assert_close, erf, machines};
-
-    fn gelu(x: f64) -> f64 {
-        0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
-    }
+    use crate::testing::{Random, assert_close, gelu, machines};
 
     /// The context in f64, by the definition.
     fn reference(chain: &FocalChain<'_>, projection: &[f64], weights: &[f64]) -> Vec<f64> {

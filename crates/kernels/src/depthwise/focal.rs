@@ -353,11 +353,7 @@ mod tests {
 
     use super::*;
     use crate::gemm::{RowsMut, plane_rows};
-    use crate::testing::{Random, assert_close, erf, machines};
-
-    fn gelu(x: f64) -> f64 {
-        0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
-    }
+    use crate::testing::{Random, assert_close, gelu, machines};
 
     /// `x [pixels]` of one channel, filtered with zeros around.
     fn convolve(

@@ -191,7 +191,7 @@ impl GroupNorm<'_> {
         }
     }
 
-    /// The values of a group of an image.
+    /// Checks the lengths, and answers how many values a group of an image has.
     #[track_caller]
     fn slab(&self, lens: &[usize], saved: usize) -> usize {
         self.check();
