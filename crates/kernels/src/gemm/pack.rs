@@ -217,6 +217,8 @@ impl Matrix<'_> {
         to: &mut [f32],
     ) {
         let (column, count) = (columns.start, columns.len());
+        let inside = rows.end <= self.rows() && columns.end <= self.columns();
+        assert!(inside && count <= LANES, "up to sixteen columns that the matrix has");
         let [row_stride, column_stride] = self.strides();
         let mut row = rows.start;
         while row < rows.end {
