@@ -166,7 +166,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When a picture can't be read, or the loss is no number any more.
-    pub fn step(&mut self) -> Result<StepReport, TrainError> {
+    fn step(&mut self) -> Result<StepReport, TrainError> {
         let mut sums = Vec::new();
         let mut gradients: Vec<ParameterGradient> = Vec::new();
         let mut times = [Duration::ZERO; 4];
@@ -241,7 +241,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When a file can't be written.
-    pub fn save(&self) -> Result<PathBuf, TrainError> {
+    fn save(&self) -> Result<PathBuf, TrainError> {
         let path = self.config.output.join(STATE_FILE);
         // A clone shares the weights' memory.
         let state = State {
@@ -259,8 +259,8 @@ impl Trainer {
     /// is complete already only the last is done again.
     ///
     /// # Errors
-    /// Those of [`Trainer::step`] and [`Trainer::save`], and when a validation picture can't be read, or the
-    /// finished model can't be measured.
+    /// When a picture can't be read, the loss is no number any more, a file can't be written, or the finished
+    /// model can't be measured.
     pub fn run(
         &mut self,
         listener: &mut dyn FnMut(Event<'_>) -> Control,

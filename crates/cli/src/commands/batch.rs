@@ -1,5 +1,6 @@
 //! `medparse batch`: many pictures, in a run that may be stopped at any moment.
 
+mod records;
 mod rows;
 mod workshop;
 
@@ -12,9 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use medparse::Prompt;
-use medparse_batch::{
-    AppendedFile, Entry, Finished, Item, Journal, Manifest, Outcome, Shard, Verdict, manifest,
-};
+use medparse_batch::{Finished, Item, Manifest, Shard, Verdict, manifest};
 use medparse_imaging::write_atomic;
 
 use super::segment::inputs;
@@ -23,10 +22,8 @@ use crate::model_options::ModelOptions;
 use crate::output::{complain, say, say_json};
 use crate::progress::Pictures;
 use crate::signals::stop_switch;
+use records::Records;
 use workshop::{Made, Workshop};
-
-/// How long what is done may be in the system's memory only.
-const SYNC_EVERY: Duration = Duration::from_secs(5);
 
 /// Failures that are named at the end of a run; the rest is in its file.
 const NAMED_FAILURES: usize = 10;
@@ -124,19 +121,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = arguments.model.load()?;
     let identity = arguments.model.identity();
     let settings = settings(arguments, form, &model, &identity, &default_text);
-    let mut journal = Journal::open(&arguments.output, arguments.shard, &settings)?;
-    if form == Form::Files {
-        journal.keep_only(|done| workshop::report_of(&arguments.output, &done.item).is_file());
-    }
-    let mut predictions = match form {
-        Form::Files => None,
-        Form::Predictions => {
-            let path = arguments.output.join(part_name("predictions", arguments.shard, "csv"));
-            Some(AppendedFile::open(&path, journal.rows_length())?)
-        }
-    };
+    let mut records = Records::open(&arguments.output, arguments.shard, form, &settings)?;
     let before = manifest.count(|item| {
-        arguments.shard.holds(&item.name) && journal.is_done(item.key(&default_text))
+        arguments.shard.holds(&item.name) && records.is_done(item.key(&default_text))
     })?;
     if before > 0 {
         complain(&format!("{before} of {total} were done before; going on with the rest"));
@@ -145,7 +132,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let lines = Pictures::new(total as usize);
     lines.bar.set_position(before);
     lines.bar.reset_eta();
-    let workshop = Workshop::new(arguments, &model, &identity, &default_text, form, &lines);
+    let workshop = Workshop {
+        arguments,
+        model: &model,
+        identity: &identity,
+        default_text: &default_text,
+        form,
+        lines: &lines,
+    };
     let mut broken = None;
     let mut items = manifest
         .items()?
@@ -154,7 +148,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             let key = item.key(&default_text);
             (item, key)
         })
-        .filter(|(item, key)| arguments.shard.holds(&item.name) && !journal.is_done(*key))
+        .filter(|(item, key)| arguments.shard.holds(&item.name) && !records.is_done(*key))
         .collect::<Vec<_>>()
         .into_iter();
     if let Some(error) = broken {
@@ -162,7 +156,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 
     let began = Instant::now();
-    let mut synced = Instant::now();
     let (mut done, mut failed) = (0u64, 0u64);
     let outcome = medparse_batch::run(
         &mut items,
@@ -170,33 +163,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         &|_, item: &Item| workshop.make(item).map_err(|error| format!("{error:#}")),
         &mut |finished: Finished<Made>| -> Result<Verdict> {
             let line = Line::of(&finished);
-            let outcome = match finished.outcome {
-                Ok(made) => {
-                    done += 1;
-                    let length = match (&mut predictions, made) {
-                        (Some(file), Made::Masks(masks)) => {
-                            Some(file.append(&masks.row(&finished.label)?)?)
-                        }
-                        _ => None,
-                    };
-                    Outcome::Done { length }
-                }
-                Err(reason) => {
-                    failed += 1;
-                    Outcome::Failed { reason }
-                }
-            };
-            journal.add(Entry {
-                item: finished.item,
-                key: finished.key,
-                outcome,
-                seconds: finished.took.as_secs_f64(),
-            })?;
-            if synced.elapsed() > SYNC_EVERY {
-                predictions.as_ref().map_or(Ok(()), AppendedFile::sync)?;
-                journal.sync()?;
-                synced = Instant::now();
+            match &finished.outcome {
+                Ok(_) => done += 1,
+                Err(_) => failed += 1,
             }
+            records.add(finished)?;
             lines.bar.inc(1);
             lines.bar.set_message(rate(done, failed, began.elapsed()));
             if arguments.json {
@@ -207,9 +178,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     );
     lines.bar.finish_and_clear();
     outcome?;
-    predictions.as_ref().map_or(Ok(()), AppendedFile::sync)?;
-    journal.sync()?;
-    let failures = journal.failures();
+    records.sync()?;
+    let failures = records.failures();
     let listed = list_failures(arguments, &failures)?;
     let all = before + done;
     let summary = format!(

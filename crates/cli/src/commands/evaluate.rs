@@ -1,7 +1,7 @@
 //! `medparse evaluate`: how good a model is on labelled pictures.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -216,7 +216,7 @@ fn baseline<'a>(
     Ok((Baseline::default(), None))
 }
 
-fn draw(dataset: &Dataset, worst: &[Case], path: &PathBuf) -> Result<()> {
+fn draw(dataset: &Dataset, worst: &[Case], path: &Path) -> Result<()> {
     let tiles: Result<Vec<Tile>> = worst
         .iter()
         .take(TILES)

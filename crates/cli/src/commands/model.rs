@@ -7,10 +7,14 @@ mod list;
 mod pull;
 mod verify;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
+use medparse::convert::ModelFormat;
+
+use crate::output::bytes;
 
 /// Fetch, check, look at and convert model files.
 #[derive(Subcommand)]
@@ -33,4 +37,17 @@ pub fn run(command: &Command) -> Result<ExitCode> {
         Command::Convert(arguments) => convert::run(arguments),
         Command::Init(arguments) => init::run(arguments),
     }
+}
+
+/// The format that the ending of a new file's name chooses.
+fn format_of(output: &Path) -> Result<ModelFormat> {
+    ModelFormat::of(output).with_context(|| {
+        format!("{}: expected a name ending in .safetensors, .pt or .pth", output.display())
+    })
+}
+
+/// What is said of a new file.
+fn written(output: &Path) -> Result<String> {
+    let size = std::fs::metadata(output).context("looking at the new file")?.len();
+    Ok(format!("wrote {} ({})", output.display(), bytes(size)))
 }

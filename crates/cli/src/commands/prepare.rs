@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use medparse::prepare::{PrepareOptions, Prepared, WayBack, prepare};
 use medparse_imaging::{Limits, Mask, OpenOptions, open, write_atomic};
@@ -59,7 +59,7 @@ struct Mapping {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let there = arguments.output.canonicalize();
-    anyhow::ensure!(
+    ensure!(
         there.is_err() || there.ok() != arguments.image.canonicalize().ok(),
         "--output: {} is the input; give another name",
         arguments.output.display()
@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn square(arguments: &Arguments) -> Result<()> {
     let beside = arguments.output.with_extension("json");
-    anyhow::ensure!(
+    ensure!(
         beside != arguments.output,
         "--output: {} is where the JSON goes; name a PNG",
         beside.display()

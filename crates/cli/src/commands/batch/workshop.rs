@@ -2,32 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use medparse::preprocess::Fit;
-use medparse::{Model, Prompt, SegmentOptions};
+use medparse::{Model, Prompt};
 use medparse_batch::{Image, Item};
 use medparse_imaging::{Limits, Mask, OpenOptions, Volume, decode, open};
 
 use super::rows::Predictions;
 use super::{Arguments, Form};
 use crate::commands::segment::inputs::Input;
-use crate::commands::segment::options::WorkOptions;
 use crate::commands::segment::outputs::Outputs;
+use crate::commands::segment::phrase_warnings;
 use crate::commands::segment::run::{Run, turned_back};
-use crate::model_options::ModelOptions;
 use crate::progress::Pictures;
 
 /// What all workers share.
 pub struct Workshop<'a> {
-    output: &'a Path,
-    work: &'a WorkOptions,
-    loaded: &'a ModelOptions,
-    model: &'a Model,
-    identity: &'a str,
-    default_text: &'a str,
-    form: Form,
-    lines: &'a Pictures,
-    options: SegmentOptions,
+    pub arguments: &'a Arguments,
+    pub model: &'a Model,
+    /// Tells the model from another of the same name.
+    pub identity: &'a str,
+    /// What is asked of items that do not say it themselves.
+    pub default_text: &'a str,
+    pub form: Form,
+    pub lines: &'a Pictures,
 }
 
 /// What came of an item.
@@ -43,28 +41,7 @@ pub fn report_of(output: &Path, name: &str) -> PathBuf {
     output.join(format!("{name}.json"))
 }
 
-impl<'a> Workshop<'a> {
-    pub fn new(
-        arguments: &'a Arguments,
-        model: &'a Model,
-        identity: &'a str,
-        default_text: &'a str,
-        form: Form,
-        lines: &'a Pictures,
-    ) -> Self {
-        Self {
-            output: &arguments.output,
-            work: &arguments.work,
-            loaded: &arguments.model,
-            model,
-            identity,
-            default_text,
-            form,
-            lines,
-            options: arguments.work.segment_options(),
-        }
-    }
-
+impl Workshop<'_> {
     /// Asks what the item asks.
     pub fn make(&self, item: &Item) -> Result<Made> {
         let prompts = Prompt::split(item.text.as_deref().unwrap_or(self.default_text))?;
@@ -75,17 +52,17 @@ impl<'a> Workshop<'a> {
     }
 
     fn files(&self, item: &Item, prompts: &[Prompt]) -> Result<()> {
-        let outputs = Outputs::within(self.output, prompts);
-        let warnings = crate::commands::segment::phrase_warnings(self.model, prompts);
+        let work = &self.arguments.work;
+        let outputs = Outputs::within(&self.arguments.output, prompts);
         let run = Run {
-            work: self.work,
+            work,
             model: self.model,
             identity: self.identity,
             prompts,
-            options: self.options,
-            settings: self.work.settings(self.model, self.loaded),
+            options: work.segment_options(),
+            settings: work.settings(self.model, &self.arguments.model),
             outputs: &outputs,
-            warnings,
+            warnings: phrase_warnings(self.model, prompts),
             lines: self.lines,
         };
         let (path, inline) = match &item.image {
@@ -103,15 +80,16 @@ impl<'a> Workshop<'a> {
     fn masks(&self, item: &Item, prompts: &[Prompt]) -> Result<Predictions> {
         let volume = self.volume(item)?;
         let [_, _, slices] = volume.dimensions();
-        anyhow::ensure!(
+        ensure!(
             slices == 1,
             "it has {slices} slices, and a row of predictions holds one picture; give --results files"
         );
-        let view = self.work.scan.view(&volume);
-        let picture = volume.picture(&view, 0, &self.work.scan.window)?;
+        let work = &self.arguments.work;
+        let view = work.scan.view(&volume);
+        let picture = volume.picture(&view, 0, &work.scan.window)?;
         // As the hosted service does, whatever the model's own way is.
         let encoded = self.model.encode_as(&picture, Fit::Stretch)?;
-        let answers = self.model.ask(&encoded, prompts, &self.options)?;
+        let answers = self.model.ask(&encoded, prompts, &work.segment_options())?;
         let masks: Result<Vec<Mask>, _> =
             answers.iter().map(|answer| turned_back(&answer.mask, &view, &volume)).collect();
         let categories = answers.iter().map(|answer| answer.category.name()).collect();
@@ -122,10 +100,10 @@ impl<'a> Workshop<'a> {
         match (&item.image, item.image.inline()?) {
             (_, Some(bytes)) => Ok(decode(&bytes, &Limits::default())?),
             (Image::File(path), None) => {
-                let series = self.work.scan.series.clone();
+                let series = self.arguments.work.scan.series.clone();
                 Ok(open(path, &OpenOptions { series, ..OpenOptions::default() })?)
             }
-            (_, None) => Err(anyhow::anyhow!("it has no picture")),
+            (_, None) => Err(anyhow!("it has no picture")),
         }
         .context("its picture can't be used")
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use medparse::card::Description;
 use medparse::convert::{ModelFormat, live_tensors, write_model, write_packed};
@@ -11,7 +11,8 @@ use medparse::load::describe;
 use medparse::{LoadOptions, Model, ModelSource};
 use medparse_weights::{Checkpoint, FloatType, Progress};
 
-use crate::output::{bytes, say};
+use super::{format_of, written};
+use crate::output::say;
 use crate::progress::{self, Loading};
 
 /// Convert a model file: to safetensors with everything inside, or to a PyTorch state dict.
@@ -20,7 +21,7 @@ use crate::progress::{self, Loading};
 /// loads at once, and leaves out the quarter of the published checkpoint that is never read.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  medparse model convert biomedparse_v1.pt biomedparse.safetensors --precision bf16\n  medparse model convert biomedparse_v1.pt biomedparse-int8.safetensors --packed int8"
+    after_help = "Examples:\n  medparse model convert biomedparse_v1.pt biomedparse.safetensors --precision bf16\n  medparse model convert biomedparse_v1.pt biomedparse-int8.safetensors --packed int8"
 )]
 pub struct Arguments {
     /// A .pt or .safetensors file.
@@ -65,9 +66,7 @@ impl Precision {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let output = &arguments.output;
-    let Some(format) = ModelFormat::of(output) else {
-        bail!("{}: expected a name ending in .safetensors, .pt or .pth", output.display());
-    };
+    let format = format_of(output)?;
     let options = LoadOptions {
         config: arguments.config.clone(),
         image_size: arguments.image_size,
@@ -99,7 +98,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         write_model(output, format, tensors, &description, bank, &mut show)?;
     }
     bar.finish_and_clear();
-    let size = std::fs::metadata(output).context("looking at the new file")?.len();
-    say(&format!("wrote {} ({})", output.display(), bytes(size)))?;
+    say(&written(output)?)?;
     Ok(ExitCode::SUCCESS)
 }

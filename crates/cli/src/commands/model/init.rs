@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use medparse::Provenance;
 use medparse::card::Description;
-use medparse::convert::{ModelFormat, write_model};
+use medparse::convert::write_model;
 use medparse::made::{Unused, deterministic_tensors, fresh_tensors, made_card};
 use medparse_network::NetworkConfig;
 
-use crate::output::{bytes, say};
+use super::{format_of, written};
+use crate::output::say;
 use crate::progress;
 
 /// Make a model file without training: fresh weights, or test weights that follow from a rule.
@@ -41,9 +42,7 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let output = &arguments.output;
-    let Some(format) = ModelFormat::of(output) else {
-        bail!("{}: expected a name ending in .safetensors, .pt or .pth", output.display());
-    };
+    let format = format_of(output)?;
     let network = match &arguments.config {
         Some(path) => {
             let text = std::fs::read_to_string(path)
@@ -67,7 +66,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         bar.set_position(step.bytes);
     })?;
     bar.finish_and_clear();
-    let size = std::fs::metadata(output).context("looking at the new file")?.len();
-    say(&format!("wrote {} ({}); its masks mean nothing", output.display(), bytes(size)))?;
+    say(&format!("{}; its masks mean nothing", written(output)?))?;
     Ok(ExitCode::SUCCESS)
 }

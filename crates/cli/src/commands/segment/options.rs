@@ -113,7 +113,7 @@ impl WorkOptions {
     }
 
     /// Whether phrases see each other.
-    pub fn interaction(&self) -> Interaction {
+    fn interaction(&self) -> Interaction {
         if self.independent { Interaction::Independent } else { Interaction::Joint }
     }
 
