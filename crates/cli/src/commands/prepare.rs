@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use medparse::prepare::{PrepareOptions, Prepared, WayBack, prepare};
-use medparse_imaging::{Limits, Mask, OpenOptions, open, write_atomic};
+use medparse_imaging::{Limits, Mask, write_atomic};
 
 use super::segment::scan::{ScanOptions, Turn};
 use crate::model_options::FitArgument;
@@ -78,10 +78,7 @@ fn square(arguments: &Arguments) -> Result<()> {
         "--output: {} is where the JSON goes; name a PNG",
         beside.display()
     );
-    let volume = open(
-        &arguments.image,
-        &OpenOptions { series: arguments.scan.series.clone(), ..OpenOptions::default() },
-    )?;
+    let volume = arguments.scan.open(&arguments.image)?;
     for warning in volume.warnings() {
         complain(&format!("warning: {}: {warning}", arguments.image.display()));
     }

@@ -12,7 +12,7 @@ use medparse::recognition::{
 };
 use medparse::{Model, Prompt};
 use medparse_imaging::write::label_png;
-use medparse_imaging::{Layer, Mask, OpenOptions, grouped, open};
+use medparse_imaging::{Layer, Mask, grouped};
 use serde::Serialize;
 
 use super::segment::inputs::{Input, find};
@@ -209,8 +209,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn picture(&self, input: &Input) -> Result<PictureReport> {
         let Arguments { scan, slice, .. } = self.arguments;
-        let series = scan.series.clone();
-        let volume = open(&input.path, &OpenOptions { series, ..OpenOptions::default() })?;
+        let volume = scan.open(&input.path)?;
         for warning in volume.warnings() {
             let line = format!("warning: {}: {warning}", input.path.display());
             self.lines.suspend(|| complain(&line));

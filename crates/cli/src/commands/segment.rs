@@ -7,6 +7,7 @@ pub mod report;
 pub mod run;
 pub mod scan;
 mod tiles;
+mod volume_report;
 mod volumes;
 
 use std::path::PathBuf;

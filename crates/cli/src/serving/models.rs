@@ -8,10 +8,7 @@ use medparse::sources::installed::installed;
 use medparse::{LoadOptions, Model, ModelSource, Precision, Provenance};
 use medparse_server::{CatalogEntry, LoadError, ModelLoader, ModelSpec, Segmenter};
 
-use super::segmenter::ModelSegmenter;
-
-/// The version of every model of the catalog: files and commits have none of Azure's numbers.
-pub(super) const VERSION: &str = "1";
+use super::segmenter::{ModelSegmenter, VERSION};
 
 /// The models that a server can load: those that its command line names, the bundled one, those in
 /// the hub's cache, and any file or hub repository that a deployment names.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use medparse::preprocess::Fit;
 use medparse::{Model, Prompt};
 use medparse_batch::{Image, Item};
-use medparse_imaging::{Limits, Mask, OpenOptions, Volume, decode, open};
+use medparse_imaging::{Limits, Mask, Volume, decode};
 
 use super::rows::Predictions;
 use super::{Arguments, Form};
@@ -99,10 +99,7 @@ impl Workshop<'_> {
     fn volume(&self, item: &Item) -> Result<Volume> {
         match (&item.image, item.image.inline()?) {
             (_, Some(bytes)) => Ok(decode(&bytes, &Limits::default())?),
-            (Image::File(path), None) => {
-                let series = self.arguments.work.scan.series.clone();
-                Ok(open(path, &OpenOptions { series, ..OpenOptions::default() })?)
-            }
+            (Image::File(path), None) => Ok(self.arguments.work.scan.open(path)?),
             (_, None) => Err(anyhow!("it has no picture")),
         }
         .context("its picture can't be used")

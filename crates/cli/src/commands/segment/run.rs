@@ -7,13 +7,13 @@ use anyhow::{Context, Result, ensure};
 use medparse::parts::{Journal, JournalKey};
 use medparse::{Model, Prompt, SegmentOptions};
 use medparse_imaging::write::{ExportOptions, Findings, OutputFormat, PageNotes, Target};
-use medparse_imaging::{Layer, Mask, OpenOptions, PALETTE, View, Volume, open};
+use medparse_imaging::{Layer, Mask, PALETTE, View, Volume};
 
 use super::inputs::{Input, stem};
 use super::options::WorkOptions;
 use super::outputs::Outputs;
 use super::report::{self, PictureReport, Settings};
-use super::volumes::VolumeReport;
+use super::volume_report::VolumeReport;
 use crate::output::{complain, say_json};
 use crate::progress::Pictures;
 
@@ -62,9 +62,7 @@ impl Run<'_> {
         if self.is_tiled() {
             return self.tiled(input).map(Report::Volume);
         }
-        let series = self.work.scan.series.clone();
-        let volume = open(&input.path, &OpenOptions { series, ..OpenOptions::default() })?;
-        self.opened(input, &volume)
+        self.opened(input, &self.work.scan.open(&input.path)?)
     }
 
     /// Asks what was read already, and writes what was found.

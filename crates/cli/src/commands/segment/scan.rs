@@ -1,7 +1,9 @@
 //! How scans are read: which slices, which window.
 
+use std::path::Path;
+
 use clap::{Args, ValueEnum};
-use medparse_imaging::{Error, Mask, Plane, Tone, View, Volume};
+use medparse_imaging::{Error, Mask, OpenOptions, Plane, Tone, View, Volume, open};
 
 /// What the reading of DICOM, NIfTI and NRRD depends on.
 #[derive(Args, Debug, Clone)]
@@ -23,7 +25,7 @@ pub struct ScanOptions {
     flip: bool,
     /// Of a folder with several DICOM series: the number of the wanted one, or the end of its UID.
     #[arg(long, value_name = "SERIES")]
-    pub series: Option<String>,
+    series: Option<String>,
 }
 
 /// How slices are turned before the model sees them: mirrored first.
@@ -76,6 +78,14 @@ pub enum PlaneName {
 }
 
 impl ScanOptions {
+    /// Opens a picture or a scan; of a folder the series that was asked for.
+    ///
+    /// # Errors
+    /// Those of [`open`].
+    pub fn open(&self, path: &Path) -> Result<Volume, Error> {
+        open(path, &OpenOptions { series: self.series.clone(), ..OpenOptions::default() })
+    }
+
     /// The slices as the model is shown them.
     pub fn view(&self, volume: &Volume) -> View {
         self.turn().of(self.upright(volume))

@@ -8,13 +8,13 @@ use medparse::parts::{Found, Work};
 use medparse::tiles::{Detail, TileOptions, segment_tiles};
 use medparse_imaging::write::{Findings, OutputFormat, Target};
 use medparse_imaging::{
-    Layer, Limits, Mask, OpenOptions, Outline, OverlayStyle, Picture, Region, Regions, TiffRegions,
-    Tone, View, Volume, grouped, open, overlay, reduced,
+    Layer, Limits, Mask, Outline, OverlayStyle, Picture, Region, Regions, TiffRegions, Tone, View,
+    Volume, grouped, overlay, reduced,
 };
 
 use super::inputs::Input;
 use super::run::Run;
-use super::volumes::{TargetReport, VolumeReport};
+use super::volume_report::{TargetReport, VolumeReport};
 use crate::progress;
 
 /// The longer side of the overlay of a large picture, in pixels.
@@ -134,10 +134,7 @@ impl Run<'_> {
         // Other tones depend on all values.
         let in_regions = self.work.scan.window == Tone::Auto && path.is_file();
         let tiff = if in_regions { TiffRegions::open(path, &Limits::default()) } else { Ok(None) };
-        let whole = || -> Result<Volume> {
-            let series = self.work.scan.series.clone();
-            Ok(open(path, &OpenOptions { series, ..OpenOptions::default() })?)
-        };
+        let whole = || self.work.scan.open(path);
         let volume = match tiff {
             Ok(Some(tiff)) => {
                 let volume = tiff.outline();
