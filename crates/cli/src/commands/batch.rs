@@ -4,6 +4,7 @@ mod records;
 mod rows;
 mod workshop;
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -122,8 +123,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let identity = arguments.model.identity();
     let settings = settings(arguments, form, &model, &identity, &default_text);
     let mut records = Records::open(&arguments.output, arguments.shard, form, &settings)?;
+    let mut done_before = HashSet::new();
     let before = manifest.count(|item| {
-        arguments.shard.holds(&item.name) && records.is_done(item.key(&default_text))
+        let key = item.key(&default_text);
+        let is_done = arguments.shard.holds(&item.name) && records.is_done(key);
+        if is_done {
+            done_before.insert(key);
+        }
+        is_done
     })?;
     if before > 0 {
         complain(&format!("{before} of {total} were done before; going on with the rest"));
@@ -141,6 +148,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         lines: &lines,
     };
     let mut broken = None;
+    // Read as they are wanted: pictures inside a manifest are many times what memory holds.
     let mut items = manifest
         .items()?
         .map_while(|item| item.map_err(|error| broken = Some(error)).ok())
@@ -148,12 +156,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             let key = item.key(&default_text);
             (item, key)
         })
-        .filter(|(item, key)| arguments.shard.holds(&item.name) && !records.is_done(*key))
-        .collect::<Vec<_>>()
-        .into_iter();
-    if let Some(error) = broken {
-        return Err(error.into());
-    }
+        .filter(|(item, key)| arguments.shard.holds(&item.name) && !done_before.contains(key));
 
     let began = Instant::now();
     let (mut done, mut failed) = (0u64, 0u64);
@@ -179,6 +182,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     lines.bar.finish_and_clear();
     outcome?;
     records.sync()?;
+    drop(items);
+    if let Some(error) = broken {
+        return Err(error.into());
+    }
     let failures = records.failures();
     let listed = list_failures(arguments, &failures)?;
     let all = before + done;
