@@ -35,7 +35,10 @@ impl Table {
             return Err(wrong("has a descriptor of other than three numbers"));
         };
         // 0 stands for 65536; both may have been read as signed.
-        let count = if count == 0 { 65_536 } else { count & 0xffff } as usize;
+        let count = match count & 0xffff {
+            0 => 65_536,
+            count => count as usize,
+        };
         let first = if signed { (first & 0xffff) as u16 as i16 as i64 } else { first & 0xffff };
         let element = attributes.element(data).ok_or_else(|| wrong("has no entries"))?;
         let mut entries: Vec<u16> = element
@@ -110,5 +113,27 @@ pub(super) fn voi(attributes: Attributes, signed: bool) -> Option<Curve> {
         Some("SIGMOID") if width > 0.0 => Some(Curve::Sigmoid { center, width }),
         Some("LINEAR_EXACT") => crate::tone::Window::around(center, width).map(Curve::Linear),
         _ => Curve::dicom_linear(center, width),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom_core::value::PrimitiveValue;
+    use dicom_core::{DataElement, VR};
+    use dicom_object::InMemDicomObject;
+
+    use super::*;
+
+    #[test]
+    fn a_count_of_more_than_sixteen_bits_makes_no_empty_table() {
+        let descriptor = PrimitiveValue::U32([65_536, 0, 16].as_slice().into());
+        let entries = PrimitiveValue::U16([1, 2, 3, 4].as_slice().into());
+        let object = InMemDicomObject::from_element_iter([
+            DataElement::new(tags::LUT_DESCRIPTOR, VR::UL, descriptor),
+            DataElement::new(tags::LUT_DATA, VR::US, entries),
+        ]);
+        let table = Table::of(Attributes(&object), tags::LUT_DESCRIPTOR, tags::LUT_DATA, false);
+        let sentence = table.unwrap_err().to_string();
+        assert!(sentence.contains("promises 65536 entries of 16 bits, 4 are there"), "{sentence}");
     }
 }
