@@ -1,4 +1,6 @@
 //! Parameters and statistics (T.87 annex A, sections A.2 and A.6).
+//!
+//! Sums of errors saturate: a damaged code can claim any error.
 
 use super::super::CodecError;
 
@@ -67,7 +69,7 @@ impl Parameters {
     /// The sample that lies `error` steps from the prediction.
     pub fn reconstruct(&self, predicted: i32, error: i32) -> i32 {
         let span = self.range * self.step();
-        let mut value = predicted + error * self.step();
+        let mut value = predicted.saturating_add(error.saturating_mul(self.step()));
         if value < -self.near {
             value += span;
         } else if value > self.most + self.near {
@@ -130,8 +132,8 @@ impl Context {
     }
 
     pub fn update(&mut self, error: i32, parameters: &Parameters) {
-        self.bias += error * parameters.step();
-        self.sum += error.abs();
+        self.bias = self.bias.saturating_add(error.saturating_mul(parameters.step()));
+        self.sum = self.sum.saturating_add(error.abs());
         if self.count == parameters.reset {
             self.sum >>= 1;
             self.bias >>= 1;
@@ -164,7 +166,7 @@ impl RunContext {
     }
 
     pub fn k(&self) -> u32 {
-        golomb(self.count, self.sum + self.kind * (self.count >> 1))
+        golomb(self.count, self.sum.saturating_add(self.kind * (self.count >> 1)))
     }
 
     /// The error behind a code's value (T.87 section A.7.2.2).
@@ -178,7 +180,7 @@ impl RunContext {
 
     pub fn update(&mut self, error: i32, code: i32, parameters: &Parameters) {
         self.negative += i32::from(error < 0);
-        self.sum += (code + 1 - self.kind) >> 1;
+        self.sum = self.sum.saturating_add((code + 1 - self.kind) >> 1);
         if self.count == parameters.reset {
             self.sum >>= 1;
             self.count >>= 1;
