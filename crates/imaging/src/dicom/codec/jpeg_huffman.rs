@@ -51,8 +51,8 @@ pub struct Scan {
 /// Everything before the bits of a scan.
 #[derive(Debug, Default)]
 pub struct Tables {
-    pub dc: [Option<Huffman>; 4],
-    pub ac: [Option<Huffman>; 4],
+    dc: [Option<Huffman>; 4],
+    ac: [Option<Huffman>; 4],
     pub quantization: [Option<[u16; 64]>; 4],
     pub restart_interval: usize,
 }
@@ -71,6 +71,25 @@ pub struct Markers<'a> {
     position: usize,
     frame: Option<Frame>,
     pub tables: Tables,
+}
+
+impl Tables {
+    /// The table of differences that a scan names.
+    pub fn dc_table(&self, at: u8) -> Result<&Huffman, CodecError> {
+        named(&self.dc, at)
+    }
+
+    /// The table of further coefficients that a scan names.
+    pub fn ac_table(&self, at: u8) -> Result<&Huffman, CodecError> {
+        named(&self.ac, at)
+    }
+}
+
+fn named(tables: &[Option<Huffman>; 4], at: u8) -> Result<&Huffman, CodecError> {
+    tables
+        .get(usize::from(at))
+        .and_then(Option::as_ref)
+        .ok_or_else(|| CodecError::damaged("a JPEG scan names a Huffman table that is not there"))
 }
 
 impl Frame {

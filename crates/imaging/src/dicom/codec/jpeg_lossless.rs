@@ -46,14 +46,8 @@ fn decode<'a>(
     let parts: Vec<(usize, &Huffman)> = scan
         .components
         .iter()
-        .map(|part| {
-            let table = tables.dc.get(usize::from(part.dc_table)).and_then(Option::as_ref);
-            table.map(|table| (part.index, table))
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| {
-            CodecError::damaged("a JPEG scan names a Huffman table that is not there")
-        })?;
+        .map(|part| Ok((part.index, tables.dc_table(part.dc_table)?)))
+        .collect::<Result<_, CodecError>>()?;
     let middle = 1 << (frame.precision - scan.shift - 1);
     let mut bits = Bits::new(bits);
     let mut since_restart = 0;

@@ -24,17 +24,7 @@ pub fn samples(bytes: &[u8]) -> Result<Vec<i32>, CodecError> {
     };
     let tables = &markers.tables;
     let part = scan.components.first().ok_or_else(|| missing("a component"))?;
-    let table = |tables: &'_ [Option<_>; 4], at: u8| {
-        tables.get(usize::from(at)).is_some_and(Option::is_some)
-    };
-    if !table(&tables.dc, part.dc_table) || !table(&tables.ac, part.ac_table) {
-        return Err(missing("a Huffman table"));
-    }
-    let (Some(dc), Some(ac)) =
-        (&tables.dc[usize::from(part.dc_table)], &tables.ac[usize::from(part.ac_table)])
-    else {
-        return Err(missing("a Huffman table"));
-    };
+    let (dc, ac) = (tables.dc_table(part.dc_table)?, tables.ac_table(part.ac_table)?);
     let quantization = tables
         .quantization
         .get(usize::from(component.quantization))
