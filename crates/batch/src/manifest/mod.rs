@@ -11,7 +11,7 @@ mod jsonl;
 mod parquet;
 mod row;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::Item;
@@ -65,7 +65,7 @@ pub enum ManifestError {
         found: String,
     },
     /// The ending is none of a manifest's.
-    #[error("{} is no manifest: expected a file that ends in .csv, .jsonl or .parquet", path.display())]
+    #[error("{} is no manifest: expected a file that ends in .csv, .jsonl, .ndjson or .parquet", path.display())]
     Ending {
         /// The file.
         path: PathBuf,
@@ -89,7 +89,7 @@ pub enum ManifestError {
 }
 
 /// Endings of manifests.
-pub const ENDINGS: [&str; 4] = ["csv", "jsonl", "ndjson", "parquet"];
+const ENDINGS: [&str; 4] = ["csv", "jsonl", "ndjson", "parquet"];
 
 /// Whether a file's name has the ending of a manifest.
 pub fn is_manifest(path: &Path) -> bool {
@@ -168,15 +168,14 @@ impl Manifest {
     /// # Errors
     /// When a file can't be read, or two items have the same name.
     pub fn count(&self, mut counts: impl FnMut(&Item) -> bool) -> Result<u64, ManifestError> {
-        let mut names: HashMap<String, ()> = HashMap::new();
+        let mut names = HashSet::new();
         let mut count = 0;
         for item in self.items()? {
             let item = item?;
             count += u64::from(counts(&item));
-            if names.contains_key(&item.name) {
-                return Err(ManifestError::SameName { name: item.name });
+            if let Some(name) = names.replace(item.name) {
+                return Err(ManifestError::SameName { name });
             }
-            names.insert(item.name, ());
         }
         Ok(count)
     }
@@ -193,7 +192,7 @@ fn tables_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(tables)
 }
 
-/// The items of one table, its first error last.
+/// The items of one table, or why it cannot be read.
 fn rows_of(path: &Path, several: bool) -> Items<'_> {
     let rows: Result<Table<'_>, ManifestError> = match ending(path).as_str() {
         "csv" => csv::rows(path),

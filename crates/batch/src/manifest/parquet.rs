@@ -23,7 +23,8 @@ pub(super) fn rows(path: &Path) -> Result<Table<'_>, ManifestError> {
     let reader = SerializedFileReader::new(file).map_err(refuse)?;
     let metadata = reader.metadata().file_metadata();
     let single = metadata.num_rows() == 1;
-    let columns = metadata.schema().get_fields();
+    let root = metadata.schema();
+    let columns = root.get_fields();
     if !columns.iter().any(|column| column.name() == "image") {
         let found: Vec<&str> = columns.iter().map(|column| column.name()).collect();
         return Err(ManifestError::NoImageColumn {
@@ -31,9 +32,9 @@ pub(super) fn rows(path: &Path) -> Result<Table<'_>, ManifestError> {
             found: format!("{found:?}"),
         });
     }
-    // Only what matters is read.
+    // Only what matters is read. A part of the schema bears its root's name, which each writer chooses otherwise.
     let wanted = columns.iter().filter(|column| COLUMNS.contains(&column.name()));
-    let schema = Type::group_type_builder("schema").with_fields(wanted.cloned().collect());
+    let schema = Type::group_type_builder(root.name()).with_fields(wanted.cloned().collect());
     let schema = schema.build().map_err(refuse)?;
     let records = reader.into_iter().project(Some(schema)).map_err(refuse)?;
     Ok(Table {

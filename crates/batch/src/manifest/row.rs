@@ -90,9 +90,9 @@ fn name_of(image: &Path, manifest: &Path) -> String {
     let folder = manifest.parent().unwrap_or(Path::new(""));
     let below = image.strip_prefix(folder).unwrap_or(image);
     let name = below.file_name().unwrap_or_default().to_string_lossy();
-    let lower = name.to_lowercase();
-    let stem = match lower.strip_suffix(".nii.gz") {
-        Some(stem) if name.is_char_boundary(stem.len()) => name[..stem.len()].to_owned(),
+    let split = name.len().checked_sub(".nii.gz".len()).and_then(|at| name.split_at_checked(at));
+    let stem = match split {
+        Some((stem, ending)) if ending.eq_ignore_ascii_case(".nii.gz") => stem.to_owned(),
         _ => Path::new(&*name).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
     };
     let stays = below.is_relative() && safe_name(&below.to_string_lossy()).is_ok();
