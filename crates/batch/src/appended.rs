@@ -47,14 +47,7 @@ impl AppendedFile {
     /// When it can't be opened, or is shorter than that.
     pub fn open(path: &Path, length: u64) -> Result<Self, AppendError> {
         let refuse = |error| AppendError::Write { path: path.into(), error };
-        let options = &mut File::options();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(refuse)?;
+        let mut file = open_or_make(path).map_err(refuse)?;
         let found = file.metadata().map_err(refuse)?.len();
         if found < length {
             return Err(AppendError::Shorter { path: path.into(), expected: length, found });
@@ -85,6 +78,11 @@ impl AppendedFile {
     fn refuse(&self, error: std::io::Error) -> AppendError {
         AppendError::Write { path: self.path.clone(), error }
     }
+}
+
+/// Opens a file to be read and written as it is, or makes an empty one.
+pub(crate) fn open_or_make(path: &Path) -> std::io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 mod read;
 
-use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -10,8 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::appended::open_or_make;
 use crate::{ItemKey, Shard};
-use read::{Past, read};
+use read::{Past, Whole, read};
 
 /// The folder of journals inside an output folder.
 const FOLDER: &str = ".medparse-batch";
@@ -27,10 +27,7 @@ pub struct Journal {
     path: PathBuf,
     /// Locked as long as the run lives: the system lets go of it when the program ends, however it does.
     file: File,
-    done: HashMap<ItemKey, Done>,
-    /// The failures of this shard's earlier runs, by name.
-    failed: HashMap<String, String>,
-    length: u64,
+    past: Past,
 }
 
 /// One line.
@@ -144,14 +141,7 @@ impl Journal {
             move |error| JournalError::Io { path, error }
         };
         std::fs::create_dir_all(&folder).map_err(at(&folder))?;
-        let options = &mut File::options();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(at(&path))?;
+        let mut file = open_or_make(&path).map_err(at(&path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -162,17 +152,15 @@ impl Journal {
         let mut past = Past::default();
         for other in journals(&folder).map_err(at(&folder))? {
             if other != path {
-                past.merge(read(&other, output, settings)?, false);
+                past.merge(read(&other, output, settings)?.past, false);
             }
         }
-        let own = read(&path, output, settings)?;
-        let (whole, has_header) = (own.whole_bytes, own.has_header);
+        let Whole { past: own, bytes, has_header } = read(&path, output, settings)?;
         past.merge(own, true);
         // What follows the last whole line was cut short by a kill.
-        file.set_len(whole).map_err(at(&path))?;
+        file.set_len(bytes).map_err(at(&path))?;
         file.seek(SeekFrom::End(0)).map_err(at(&path))?;
-        let Past { done, failed, length, .. } = past;
-        let mut journal = Self { path, file, done, failed, length };
+        let mut journal = Self { path, file, past };
         if !has_header {
             journal.line(&Header { medparse_batch: VERSION, settings: settings.clone() })?;
         }
@@ -181,17 +169,17 @@ impl Journal {
 
     /// Whether an item is done, by this shard or another.
     pub fn is_done(&self, key: ItemKey) -> bool {
-        self.done.contains_key(&key)
+        self.past.done.contains_key(&key)
     }
 
     /// Forgets finished items for which `is_there` says no: their outputs are gone.
     pub fn keep_only(&mut self, mut is_there: impl FnMut(&Done) -> bool) {
-        self.done.retain(|_, done| is_there(done));
+        self.past.done.retain(|_, done| is_there(done));
     }
 
     /// Bytes of the common file of rows that this shard's journal speaks of.
     pub fn rows_length(&self) -> u64 {
-        self.length
+        self.past.length
     }
 
     /// Adds a line.
@@ -200,23 +188,18 @@ impl Journal {
     /// When it can't be written.
     pub fn add(&mut self, entry: Entry) -> Result<(), JournalError> {
         self.line(&entry)?;
-        match entry.outcome {
-            Outcome::Done { length } => {
-                self.length = length.unwrap_or(self.length);
-                self.failed.remove(&entry.item);
-                self.done.insert(entry.key, Done { item: entry.item, own: true });
-            }
-            Outcome::Failed { reason } => {
-                self.failed.insert(entry.item, reason);
-            }
-        }
+        self.past.add(entry);
         Ok(())
     }
 
     /// What this shard could not do so far, by name, in their order.
     pub fn failures(&self) -> Vec<(&str, &str)> {
-        let mut failures: Vec<_> =
-            self.failed.iter().map(|(item, reason)| (item.as_str(), reason.as_str())).collect();
+        let mut failures: Vec<_> = self
+            .past
+            .failed
+            .iter()
+            .map(|(item, reason)| (item.as_str(), reason.as_str()))
+            .collect();
         failures.sort_unstable();
         failures
     }

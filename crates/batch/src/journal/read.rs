@@ -9,17 +9,40 @@ use super::{Done, Entry, Header, JournalError, Outcome, VERSION};
 use crate::ItemKey;
 
 /// What journals say.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Past {
+    /// What is done, by this shard or another.
     pub done: HashMap<ItemKey, Done>,
+    /// What this shard could not do so far, by name, with the reasons.
     pub failed: HashMap<String, String>,
+    /// Bytes of this shard's common file of rows.
     pub length: u64,
-    /// Bytes up to the end of the last whole line.
-    pub whole_bytes: u64,
+}
+
+/// One journal, up to the last line that ends.
+#[derive(Default)]
+pub(super) struct Whole {
+    pub past: Past,
+    /// Bytes up to there.
+    pub bytes: u64,
     pub has_header: bool,
 }
 
 impl Past {
+    /// Adds what a line of this shard's own journal says.
+    pub fn add(&mut self, entry: Entry) {
+        match entry.outcome {
+            Outcome::Done { length } => {
+                self.length = length.unwrap_or(self.length);
+                self.failed.remove(&entry.item);
+                self.done.insert(entry.key, Done { item: entry.item, own: true });
+            }
+            Outcome::Failed { reason } => {
+                self.failed.insert(entry.item, reason);
+            }
+        }
+    }
+
     /// Adds what another journal says; of failures and rows only this shard's own count.
     pub fn merge(&mut self, other: Self, own: bool) {
         self.done.extend(other.done.into_iter().map(|(key, done)| (key, Done { own, ..done })));
@@ -31,15 +54,15 @@ impl Past {
 }
 
 /// Reads one journal, up to the last line that ends.
-pub(super) fn read(path: &Path, output: &Path, settings: &Value) -> Result<Past, JournalError> {
+pub(super) fn read(path: &Path, output: &Path, settings: &Value) -> Result<Whole, JournalError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(JournalError::Io { path: path.into(), error }),
     };
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let mut past = Past { whole_bytes: whole as u64, ..Past::default() };
-    let lines = bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mut whole = Whole { bytes: end as u64, ..Whole::default() };
+    let lines = bytes[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     for (line, number) in lines.zip(1..) {
         let wrong = |error: serde_json::Error| JournalError::Line {
             path: path.into(),
@@ -49,22 +72,12 @@ pub(super) fn read(path: &Path, output: &Path, settings: &Value) -> Result<Past,
         if number == 1 {
             let header: Header = serde_json::from_slice(line).map_err(wrong)?;
             check(&header, output, settings)?;
-            past.has_header = true;
+            whole.has_header = true;
             continue;
         }
-        let entry: Entry = serde_json::from_slice(line).map_err(wrong)?;
-        match entry.outcome {
-            Outcome::Done { length } => {
-                past.length = length.unwrap_or(past.length);
-                past.failed.remove(&entry.item);
-                past.done.insert(entry.key, Done { item: entry.item, own: true });
-            }
-            Outcome::Failed { reason } => {
-                past.failed.insert(entry.item, reason);
-            }
-        }
+        whole.past.add(serde_json::from_slice(line).map_err(wrong)?);
     }
-    Ok(past)
+    Ok(whole)
 }
 
 /// Refuses a folder whose results were made otherwise, and names the first thing that differs.
