@@ -1,14 +1,12 @@
-//! The sizes of a network of the BiomedParse family, and the YAML they are read from.
-//!
-//! The YAML is the one the reference trains and serves with (microsoft/BiomedParse,
-//! `configs/biomedparse_inference.yaml`); keys it holds beyond these are ignored. What this
-//! crate does not compute (pre-norm, several text encoders, …) is refused by name rather than
-//! computed wrongly.
+//! The sizes of a network of the BiomedParse family, and whether they fit each other.
 
 use serde::{Deserialize, Serialize};
 
 /// Side of the square picture that the published model was trained on, in pixels.
 pub(crate) const PUBLISHED_IMAGE_SIZE: usize = 1024;
+
+/// Tokens of the CLIP vocabulary, the only one the reference knows.
+pub(crate) const CLIP_VOCABULARY: usize = 49408;
 
 /// Everything that fixes the shapes of the network's weights and the scale of its input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,7 +103,7 @@ pub struct TextEncoderConfig {
     pub layers: usize,
     /// Longest sentence, in tokens, start and end included.
     pub context_length: usize,
-    /// Tokens in the vocabulary.
+    /// Tokens in the vocabulary, which is CLIP's.
     pub vocabulary: usize,
 }
 
@@ -169,25 +167,11 @@ impl NetworkConfig {
                 heads: 8,
                 layers: 12,
                 context_length: 77,
-                vocabulary: 49408,
+                vocabulary: CLIP_VOCABULARY,
             },
             projection_width: 512,
             presence_head: false,
         }
-    }
-
-    /// Reads the reference's YAML.
-    ///
-    /// The reference fixes the size of the picture in code; here it is the key
-    /// `INPUT.IMAGE_SIZE`, 1024 where absent.
-    ///
-    /// # Errors
-    /// When the text is not such a YAML, or asks for what this network does not compute.
-    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
-        let yaml: crate::yaml::Root = serde_saphyr::from_str(text)?;
-        let config = yaml.into_config()?;
-        config.check()?;
-        Ok(config)
     }
 
     /// Checks that the sizes fit each other.
@@ -203,7 +187,14 @@ impl NetworkConfig {
                 self.image_size,
             ));
         }
-        if self.pixel_std.iter().any(|deviation| deviation.is_nan() || *deviation <= 0.0) {
+        if !self.pixel_mean.iter().all(|mean| mean.is_finite()) {
+            return Err(unsupported(
+                "INPUT.PIXEL_MEAN",
+                "three finite numbers",
+                format!("{:?}", self.pixel_mean),
+            ));
+        }
+        if !self.pixel_std.iter().all(|deviation| deviation.is_finite() && *deviation > 0.0) {
             return Err(unsupported(
                 "INPUT.PIXEL_STD",
                 "three numbers above 0",
@@ -235,6 +226,7 @@ impl NetworkConfig {
             ("MODEL.ENCODER.CONVS_DIM", pixels.conv_width),
             ("MODEL.ENCODER.MASK_DIM", pixels.mask_width),
             ("MODEL.ENCODER.TRANSFORMER_ENC_LAYERS", pixels.encoder_layers),
+            ("MODEL.DECODER.DIM_FEEDFORWARD", pixels.feed_forward_width),
             ("MODEL.DECODER.DIM_FEEDFORWARD", queries.feed_forward_width),
             ("MODEL.DECODER.HIDDEN_DIM", queries.hidden_width),
             ("MODEL.DECODER.NUM_OBJECT_QUERIES", queries.queries),
@@ -246,12 +238,22 @@ impl NetworkConfig {
                 return Err(unsupported(key, "a number from 1 to 65536", value));
             }
         }
+        let ratio = backbone.mlp_ratio;
+        if backbone.hidden_width(0) == 0 || ratio > 64.0 {
+            let expected = format!("a number from 1/{} to 64", backbone.embed_dim);
+            return Err(unsupported("MODEL.BACKBONE.FOCAL.MLP_RATIO", expected, ratio));
+        }
         if queries.layers == 0 || queries.layers > 1024 {
             return Err(unsupported("MODEL.DECODER.DEC_LAYERS", "2 to 1025", queries.layers + 1));
         }
         if !(2..=4096).contains(&text.context_length) {
             let found = text.context_length;
             return Err(unsupported("MODEL.TEXT.CONTEXT_LENGTH", "2 to 4096", found));
+        }
+        if text.vocabulary != CLIP_VOCABULARY {
+            let expected = format!("clip, with {CLIP_VOCABULARY} tokens");
+            let found = format!("one with {} tokens", text.vocabulary);
+            return Err(unsupported("MODEL.TEXT.TOKENIZER", expected, found));
         }
         for (key, width, heads) in [
             ("MODEL.DECODER.NHEADS", pixels.conv_width, pixels.heads),
@@ -283,54 +285,28 @@ impl NetworkConfig {
 mod tests {
     use super::*;
 
-    const TINY: &str = include_str!("../../../testdata/tiny/tiny_config.yaml");
-
-    #[test]
-    fn reads_the_tiny_configuration() {
-        let config = NetworkConfig::from_yaml(TINY).unwrap();
-        assert_eq!(config.backbone.depths, [1, 1, 2, 1]);
-        assert_eq!(config.backbone.stage_width(3), 64);
-        assert_eq!(config.query_decoder.layers, 4, "DEC_LAYERS: 5 runs four layers");
-        assert_eq!(config.image_size, 1024, "the reference's YAML names no size");
-    }
-
     #[test]
     fn the_published_configuration_is_sound() {
         NetworkConfig::biomedparse_v1().check().unwrap();
     }
 
+    /// Sizes may come from a stranger's file: what would be allocated or looked up by them is bounded.
     #[test]
-    fn refuses_what_it_does_not_compute() {
-        struct Case {
-            from: &'static str,
-            to: &'static str,
-            message: &'static str,
-        }
-        let cases = [
-            Case {
-                from: "PRE_NORM: false",
-                to: "PRE_NORM: true",
-                message: "MODEL.DECODER.PRE_NORM = true; expected false",
-            },
-            Case {
-                from: "NAME: focal",
-                to: "NAME: davit",
-                message: "MODEL.BACKBONE.NAME = davit; expected focal",
-            },
-            Case {
-                from: "NHEADS: 4",
-                to: "NHEADS: 5",
-                message: "MODEL.DECODER.NHEADS = 5; expected a divisor of the width 64",
-            },
-            Case {
-                from: "DEC_LAYERS: 5",
-                to: "DEC_LAYERS: 1",
-                message: "MODEL.DECODER.DEC_LAYERS = 1; expected 2 to 1025",
-            },
+    fn sizes_beyond_reason_are_refused_by_name() {
+        type Change = fn(&mut NetworkConfig);
+        let cases: [(&str, Change); 6] = [
+            ("INPUT.PIXEL_MEAN", |config| config.pixel_mean[1] = f32::NAN),
+            ("INPUT.PIXEL_STD", |config| config.pixel_std[2] = f32::INFINITY),
+            ("MODEL.BACKBONE.FOCAL.MLP_RATIO", |config| config.backbone.mlp_ratio = 1e30),
+            ("MODEL.BACKBONE.FOCAL.MLP_RATIO", |config| config.backbone.mlp_ratio = f64::NAN),
+            ("MODEL.DECODER.DIM_FEEDFORWARD", |config| config.pixel_decoder.feed_forward_width = 0),
+            ("MODEL.TEXT.TOKENIZER", |config| config.text_encoder.vocabulary = 100),
         ];
-        for Case { from, to, message } in cases {
-            let error = NetworkConfig::from_yaml(&TINY.replace(from, to)).unwrap_err();
-            assert!(error.to_string().contains(message), "{error}");
+        for (key, change) in cases {
+            let mut config = NetworkConfig::biomedparse_v1();
+            change(&mut config);
+            let sentence = config.check().unwrap_err().to_string();
+            assert!(sentence.contains(&format!("has {key} = ")), "{sentence}");
         }
     }
 
@@ -341,11 +317,5 @@ mod tests {
         let error = config.check().unwrap_err().to_string();
         let expected = "FOCAL_LEVELS = [4, 4, 9, 4]; expected four numbers from 1 to 8";
         assert!(error.contains(expected), "{error}");
-    }
-
-    #[test]
-    fn a_broken_yaml_is_a_sentence() {
-        let error = NetworkConfig::from_yaml("MODEL: [1, 2").unwrap_err();
-        assert!(error.to_string().starts_with("the model's configuration can't be read"));
     }
 }

@@ -1,17 +1,19 @@
-//! The keys of the reference's YAML, spelt as there.
+//! The YAML that the reference trains and serves with (microsoft/BiomedParse,
+//! `configs/biomedparse_inference.yaml`), its keys spelt as there.
+//!
+//! Keys beyond these are ignored. What is not computed here (pre-norm, several text encoders, …) is
+//! refused by name rather than computed wrongly.
 
-use crate::sizes::{
-    BackboneConfig, ConfigError, NetworkConfig, PUBLISHED_IMAGE_SIZE, PixelDecoderConfig,
-    QueryDecoderConfig, TextEncoderConfig, unsupported,
-};
 use serde::Deserialize;
 
-/// Tokens of the CLIP vocabulary, the only one the reference knows.
-const CLIP_VOCABULARY: usize = 49408;
+use crate::sizes::{
+    BackboneConfig, CLIP_VOCABULARY, ConfigError, NetworkConfig, PUBLISHED_IMAGE_SIZE,
+    PixelDecoderConfig, QueryDecoderConfig, TextEncoderConfig, unsupported,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(crate) struct Root {
+struct Root {
     input: Input,
     model: Model,
 }
@@ -96,8 +98,24 @@ struct Text {
     context_length: usize,
 }
 
+impl NetworkConfig {
+    /// Reads the reference's YAML.
+    ///
+    /// The reference fixes the size of the picture in code; here it is the key
+    /// `INPUT.IMAGE_SIZE`, 1024 where absent.
+    ///
+    /// # Errors
+    /// When the text is not such a YAML, or asks for what this network does not compute.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        let yaml: Root = serde_saphyr::from_str(text)?;
+        let config = yaml.into_config()?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
 impl Root {
-    pub(crate) fn into_config(self) -> Result<NetworkConfig, ConfigError> {
+    fn into_config(self) -> Result<NetworkConfig, ConfigError> {
         let Model { backbone, encoder, decoder, text, dim_proj } = self.model;
         let focal = backbone.focal;
         for (key, expected, found) in [
@@ -166,5 +184,62 @@ impl Root {
             projection_width: dim_proj,
             presence_head: false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: &str = include_str!("../../../testdata/tiny/tiny_config.yaml");
+
+    #[test]
+    fn reads_the_tiny_configuration() {
+        let config = NetworkConfig::from_yaml(TINY).unwrap();
+        assert_eq!(config.backbone.depths, [1, 1, 2, 1]);
+        assert_eq!(config.backbone.stage_width(3), 64);
+        assert_eq!(config.query_decoder.layers, 4, "DEC_LAYERS: 5 runs four layers");
+        assert_eq!(config.image_size, 1024, "the reference's YAML names no size");
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_compute() {
+        struct Case {
+            from: &'static str,
+            to: &'static str,
+            message: &'static str,
+        }
+        let cases = [
+            Case {
+                from: "PRE_NORM: false",
+                to: "PRE_NORM: true",
+                message: "MODEL.DECODER.PRE_NORM = true; expected false",
+            },
+            Case {
+                from: "NAME: focal",
+                to: "NAME: davit",
+                message: "MODEL.BACKBONE.NAME = davit; expected focal",
+            },
+            Case {
+                from: "NHEADS: 4",
+                to: "NHEADS: 5",
+                message: "MODEL.DECODER.NHEADS = 5; expected a divisor of the width 64",
+            },
+            Case {
+                from: "DEC_LAYERS: 5",
+                to: "DEC_LAYERS: 1",
+                message: "MODEL.DECODER.DEC_LAYERS = 1; expected 2 to 1025",
+            },
+        ];
+        for Case { from, to, message } in cases {
+            let error = NetworkConfig::from_yaml(&TINY.replace(from, to)).unwrap_err();
+            assert!(error.to_string().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_broken_yaml_is_a_sentence() {
+        let error = NetworkConfig::from_yaml("MODEL: [1, 2").unwrap_err();
+        assert!(error.to_string().starts_with("the model's configuration can't be read"));
     }
 }
