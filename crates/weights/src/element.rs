@@ -134,35 +134,31 @@ fn whole(bytes: &[u8], size: usize) -> &[u8] {
 ///
 /// The index and value of the first finite number beyond the type's range, which would be stored as an infinity.
 pub(crate) fn encode(values: &[f32], float: FloatType) -> Result<Cow<'_, [u8]>, (usize, f32)> {
-    let overflow = |is_infinite: &dyn Fn(usize) -> bool| {
-        values
-            .iter()
-            .enumerate()
-            .find(|&(i, v)| v.is_finite() && is_infinite(i))
-            .map(|(i, &v)| (i, v))
-    };
-    let (bytes, lost) = match float {
-        FloatType::F32 => (Cow::Borrowed(bytemuck::cast_slice(values)), None),
+    match float {
+        FloatType::F32 => Ok(Cow::Borrowed(bytemuck::cast_slice(values))),
         FloatType::F16 => {
             let mut halves = vec![f16::ZERO; values.len()];
             halves.convert_from_f32_slice(values);
-            (
-                Cow::Owned(bytemuck::cast_slice(&halves).to_vec()),
-                overflow(&|i| halves[i].is_infinite()),
-            )
+            half_bytes(values, &halves, f16::is_infinite).map(Cow::Owned)
         }
         FloatType::BF16 => {
             let mut halves = vec![bf16::ZERO; values.len()];
             halves.convert_from_f32_slice(values);
-            (
-                Cow::Owned(bytemuck::cast_slice(&halves).to_vec()),
-                overflow(&|i| halves[i].is_infinite()),
-            )
+            half_bytes(values, &halves, bf16::is_infinite).map(Cow::Owned)
         }
-    };
-    match lost {
-        None => Ok(bytes),
-        Some(lost) => Err(lost),
+    }
+}
+
+/// The bytes of what `values` were rounded to, unless a finite one became an infinity.
+fn half_bytes<H: bytemuck::NoUninit>(
+    values: &[f32],
+    halves: &[H],
+    is_infinite: fn(H) -> bool,
+) -> Result<Vec<u8>, (usize, f32)> {
+    let lost = |(value, half): (&f32, &H)| value.is_finite() && is_infinite(*half);
+    match values.iter().zip(halves).position(lost) {
+        Some(index) => Err((index, values[index])),
+        None => Ok(bytemuck::cast_slice(halves).to_vec()),
     }
 }
 

@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, TensorInfo};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
 
-use crate::checkpoint::FileBytes;
+use crate::entry::FileBytes;
 use crate::{ElementType, Entry, WeightsError};
 
 /// Bytes of the header's length, which opens the file.

@@ -112,12 +112,6 @@ impl<'a> TensorSource<'a> {
         }
     }
 
-    /// The same tensor under another name.
-    pub fn renamed(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
     /// The key in the file.
     pub fn name(&self) -> &str {
         &self.name
