@@ -7,6 +7,8 @@ use crate::{Error, Format};
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     pub order: Order,
+    /// The header's own length in bytes.
+    pub length: usize,
     /// `dim[0]` to `dim[7]`: how many axes, then their lengths.
     pub dim: [i64; 8],
     pub datatype: i16,
@@ -107,6 +109,7 @@ impl Header {
         let f32_at = |at| fields.f32(at);
         Ok(Self {
             order: fields.order,
+            length: 348,
             dim: list(40, 2, |at| fields.i16(at).map(i64::from))?,
             datatype: fields.i16(70)?,
             pixdim: list(76, 4, f32_at)?,
@@ -127,6 +130,7 @@ impl Header {
         let f64_at = |at| fields.f64(at);
         Ok(Self {
             order: fields.order,
+            length: 540,
             dim: list(16, 8, |at| fields.i64(at))?,
             datatype: fields.i16(12)?,
             pixdim: list(104, 8, f64_at)?,

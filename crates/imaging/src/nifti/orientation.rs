@@ -111,6 +111,7 @@ mod tests {
     fn a_rotation_survives_its_quaternion() {
         let header = Header {
             order: super::super::header::Order::Little,
+            length: 348,
             dim: [3, 9, 9, 9, 1, 1, 1, 1],
             datatype: 2,
             pixdim: [1.0, 0.5, 0.6, 2.0, 0.0, 0.0, 0.0, 0.0],

@@ -18,7 +18,7 @@ pub(crate) fn volume(bytes: &[u8], limits: &Limits) -> Result<Volume, Error> {
         return Err(damaged(format!("its voxels cannot begin at byte {}", header.vox_offset)));
     }
     // `nifti1.h`: an offset inside the header means right behind it.
-    let start = (header.vox_offset as usize).max(348);
+    let start = (header.vox_offset as usize).max(header.length);
     let truncated =
         Error::Truncated { format: Format::Nifti, bytes: bytes.len(), place: Place::Header };
     let data = bytes.get(start..).ok_or(truncated)?;
