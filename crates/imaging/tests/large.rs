@@ -58,13 +58,14 @@ fn tiled(picture: &Picture, side: u32) -> Vec<u8> {
     bytes
 }
 
-fn strips(picture: &Picture) -> Vec<u8> {
+/// A TIFF of strips of so many rows.
+fn strips(picture: &Picture, rows: u32) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
     let mut image = encoder
         .new_image::<tiff::encoder::colortype::RGB8>(picture.width(), picture.height())
         .unwrap();
-    image.rows_per_strip(7).unwrap();
+    image.rows_per_strip(rows).unwrap();
     image.write_data(picture.pixels()).unwrap();
     bytes.into_inner()
 }
@@ -76,7 +77,9 @@ fn regions_of_a_file_are_regions_of_its_picture() {
     for (name, bytes) in [
         ("tiled.tif", tiled(&picture, 64)),
         ("one.tif", tiled(&picture, 256)),
-        ("strips.tif", strips(&picture)),
+        ("strips.tif", strips(&picture, 7)),
+        // What many writers state for one strip of all rows.
+        ("whole.tif", strips(&picture, u32::MAX)),
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
@@ -124,7 +127,11 @@ fn what_is_no_tiff_or_is_cut_is_told() {
         let read = TiffRegions::open(&path, &Limits::default())
             .and_then(|large| large.unwrap().region(whole));
         match read {
-            Err(error) => assert!(error.to_string().contains("a.tif"), "{error}"),
+            Err(error) => {
+                let sentence = error.to_string();
+                assert!(sentence.contains("a.tif"), "{sentence}");
+                assert!(!sentence.contains("after 0 bytes"), "{sentence}");
+            }
             // What fills up the last tile may be lost.
             Ok(read) => assert!(read.pixels() == picture.pixels(), "half a picture from {length}"),
         }

@@ -10,7 +10,7 @@ use tiff::decoder::{Decoder, DecodingResult};
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
 
-use super::FileInfo;
+use super::{FileInfo, ycbcr_to_rgb};
 use crate::error::Place;
 use crate::limits::Claim;
 use crate::volume::{Samples, Volume};
@@ -36,7 +36,7 @@ pub(super) fn volume(bytes: &[u8], limits: &Limits) -> Result<Volume, Error> {
         encoded_bytes: bytes.len(),
         decoded_bytes: pixels.saturating_mul(u64::from(bits).div_ceil(8) * channels + 4),
     })?;
-    check_planes(&mut decoder, color)?;
+    check_planes(&mut decoder, color, bytes.len())?;
     let white_is_zero =
         decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation).map_err(failed)?
             == Some(0);
@@ -82,10 +82,14 @@ fn allowed(limits: &Limits) -> tiff::decoder::Limits {
     allowed
 }
 
-/// Refuses colours that lie in planes of their own.
-fn check_planes<R: Read + Seek>(decoder: &mut Decoder<R>, color: ColorType) -> Result<(), Error> {
+/// Refuses colours that lie in planes of their own; `bytes` is the file's length.
+fn check_planes<R: Read + Seek>(
+    decoder: &mut Decoder<R>,
+    color: ColorType,
+    bytes: usize,
+) -> Result<(), Error> {
     let planar = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration);
-    let planar = planar.map_err(|error| describe(error, 0))?;
+    let planar = planar.map_err(|error| describe(error, bytes))?;
     if planar == Some(2) && !matches!(color, ColorType::Gray(_)) {
         return Err(unsupported("colours in separate planes".into()));
     }
@@ -101,17 +105,10 @@ fn to_rgb(samples: Vec<u8>, color: ColorType) -> Vec<u8> {
         // The decoder leaves the samples of a JPEG inside as they are.
         ColorType::YCbCr(_) => {
             let (pixels, _) = samples.as_chunks::<3>();
-            pixels.iter().flat_map(|pixel| from_ycbcr(*pixel)).collect()
+            pixels.iter().flat_map(|pixel| ycbcr_to_rgb(*pixel)).collect()
         }
         _ => samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
     }
-}
-
-/// JFIF's conversion (ITU-T T.871), which is TIFF's default of the full range.
-fn from_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
-    let [y, cb, cr] = [f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0];
-    // A float becomes a byte within 0 and 255.
-    [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb].map(|v| v.round() as u8)
 }
 
 fn unsupported(detail: String) -> Error {
@@ -175,6 +172,7 @@ fn high_bytes(result: DecodingResult) -> Result<Vec<u8>, Error> {
     }
 }
 
+/// The `tiff` crate's error as one of ours; `bytes` is the file's length.
 fn describe(error: TiffError, bytes: usize) -> Error {
     match error {
         TiffError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {

@@ -6,7 +6,7 @@ use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use tiff::decoder::Decoder;
+use tiff::decoder::{ChunkType, Decoder};
 use tiff::{ColorType, TiffError};
 
 use super::{allowed, describe, high_bytes, spacing, to_rgb, unsupported};
@@ -26,7 +26,7 @@ pub struct TiffRegions {
     path: PathBuf,
     size: (u32, u32),
     info: FileInfo,
-    /// Width and height of a strip or tile, padding included.
+    /// Width and height of a strip, or of a tile with its padding.
     chunk: (u32, u32),
     budget: u64,
     work: Mutex<Work>,
@@ -34,6 +34,8 @@ pub struct TiffRegions {
 
 struct Work {
     decoder: Decoder<BufReader<File>>,
+    /// The file's length.
+    file_bytes: usize,
     color: ColorType,
     /// Decoded strips or tiles as RGB, by their number; numbers grow downwards.
     kept: BTreeMap<u32, Vec<u8>>,
@@ -57,12 +59,12 @@ impl TiffRegions {
             return Ok(None);
         }
         file.rewind().map_err(refuse)?;
-        let in_file = |error| Error::InFile { path: path.to_owned(), error: Box::new(error) };
-        Self::of(file, path, limits).map(Some).map_err(in_file)
+        let bytes = file.metadata().map_err(refuse)?.len() as usize;
+        Self::of(file, bytes, path, limits).map(Some).map_err(|error| error.in_file(path))
     }
 
-    fn of(file: File, path: &Path, limits: &Limits) -> Result<Self, Error> {
-        let failed = |error: TiffError| describe(error, 0);
+    fn of(file: File, file_bytes: usize, path: &Path, limits: &Limits) -> Result<Self, Error> {
+        let failed = |error: TiffError| describe(error, file_bytes);
         let decoder = Decoder::new(BufReader::new(file)).map_err(failed)?;
         let mut decoder = decoder.with_limits(allowed(limits));
         let size = decoder.dimensions().map_err(failed)?;
@@ -76,7 +78,7 @@ impl TiffRegions {
                 )));
             }
         };
-        super::check_planes(&mut decoder, color)?;
+        super::check_planes(&mut decoder, color, file_bytes)?;
         if size.0 == 0 || size.1 == 0 {
             return Err(Error::Empty { width: size.0, height: size.1 });
         }
@@ -86,7 +88,11 @@ impl TiffRegions {
                 limit: format!("{} pixels a side", grouped(MOST_SIDE.into())),
             });
         }
-        let chunk = decoder.chunk_dimensions();
+        let mut chunk = decoder.chunk_dimensions();
+        if decoder.get_chunk_type() == ChunkType::Strip {
+            // A strip of all rows may state any number of them; 2³² − 1 is what TIFF takes for granted.
+            chunk.1 = chunk.1.min(size.1);
+        }
         let bytes = u64::from(chunk.0) * u64::from(chunk.1) * 3;
         if bytes > limits.max_decoded_bytes {
             return Err(Error::OverLimit {
@@ -104,7 +110,7 @@ impl TiffRegions {
         if decoder.more_images() {
             info.warnings.push(super::FIRST_PAGE.into());
         }
-        let work = Work { decoder, color, kept: BTreeMap::new(), bytes: 0 };
+        let work = Work { decoder, file_bytes, color, kept: BTreeMap::new(), bytes: 0 };
         let budget = limits.max_decoded_bytes / 2;
         Ok(Self { path: path.to_owned(), size, info, chunk, budget, work: Mutex::new(work) })
     }
@@ -122,7 +128,7 @@ impl Regions for TiffRegions {
 
     fn region(&self, region: Region) -> Result<Picture, Error> {
         region.check(self.size)?;
-        let in_file = |error| Error::InFile { path: self.path.clone(), error: Box::new(error) };
+        let in_file = |error: Error| error.in_file(&self.path);
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let (width, height) = self.chunk;
         let across = self.size.0.div_ceil(width);
@@ -157,7 +163,8 @@ impl Regions for TiffRegions {
 impl Work {
     fn chunk(&mut self, number: u32) -> Result<&[u8], Error> {
         if !self.kept.contains_key(&number) {
-            let read = self.decoder.read_chunk(number).map_err(|error| describe(error, 0))?;
+            let read = self.decoder.read_chunk(number);
+            let read = read.map_err(|error| describe(error, self.file_bytes))?;
             let rgb = to_rgb(high_bytes(read)?, self.color);
             self.bytes += rgb.len() as u64;
             self.kept.insert(number, rgb);
