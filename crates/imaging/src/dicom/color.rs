@@ -8,6 +8,7 @@ use super::frames::{FrameShape, Photometric};
 use super::lut::Table;
 use super::unsupported;
 use crate::Error;
+use crate::read::ycbcr_to_rgb;
 
 /// The three tables of a palette.
 pub(super) struct Palette([Table; 3]);
@@ -63,15 +64,8 @@ pub(super) fn rgb(decoded: &Decoded, shape: &FrameShape) -> Vec<u8> {
     let mut bytes: Vec<u8> = bytes.collect();
     if is_ybr {
         for pixel in bytes.as_chunks_mut::<3>().0 {
-            *pixel = from_ybr(*pixel);
+            *pixel = ycbcr_to_rgb(*pixel);
         }
     }
     bytes
-}
-
-/// PS3.3 C.7.6.3.1.2, `YBR_FULL`: JFIF's formula.
-fn from_ybr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
-    let (y, cb, cr) = (f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0);
-    [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb]
-        .map(|value| value.round() as u8)
 }

@@ -16,13 +16,13 @@ use super::codec::{self, Decoded};
 use super::color::{Palette, rgb};
 use super::frames::{FrameShape, Photometric, split};
 use super::lut::{Modality, voi};
-use super::origin::{Instance, Origin, context};
-use super::series::{Place3, stack};
-use super::structure::{Pixels, outline};
+use super::origin::{Instance, Origin};
+use super::outline::{Pixels, outline};
+use super::stack::{FramePlace, stack};
 use super::syntax::{Compression, Syntax};
 use super::{damaged, unsupported};
 use crate::error::Place;
-use crate::geometry::vector::{Vector, add, cross, scale};
+use crate::geometry::vector::Vector;
 use crate::read::{FileInfo, check_voxels};
 use crate::volume::{Samples, Volume};
 use crate::{ColorModel, Error, Format, Limits, Source};
@@ -37,7 +37,7 @@ pub(super) struct DicomFile<'a> {
 
 /// The place and the meaning of one frame.
 pub(super) struct FrameFacts {
-    pub place: Place3,
+    pub place: FramePlace,
     pub modality: Modality,
 }
 
@@ -99,7 +99,7 @@ impl<'a> DicomFile<'a> {
         let own = self.attributes();
         let shared = own.item(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE);
         let each = own.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
-        let plain = FrameFacts { place: Place3::of(own), modality: Modality::of(own, signed)? };
+        let plain = FrameFacts { place: FramePlace::of(own), modality: Modality::of(own, signed)? };
         let offsets = own.numbers(tags::GRID_FRAME_OFFSET_VECTOR);
         (0..frames)
             .map(|frame| {
@@ -121,7 +121,7 @@ impl<'a> DicomFile<'a> {
                 }
                 if let Some(item) = of(tags::PLANE_ORIENTATION_SEQUENCE) {
                     place.orientation =
-                        item.vector(tags::IMAGE_ORIENTATION_PATIENT).and_then(Place3::axes);
+                        item.vector(tags::IMAGE_ORIENTATION_PATIENT).and_then(FramePlace::axes);
                 }
                 if let Some(item) = of(tags::PIXEL_MEASURES_SEQUENCE) {
                     place.measure(item);
@@ -153,6 +153,19 @@ impl<'a> DicomFile<'a> {
             ColorModel::Rgb
         } else {
             ColorModel::Gray
+        }
+    }
+
+    /// What is said beside the pixels of frames of this shape, the first of them at `place`.
+    pub fn info(&self, shape: &FrameShape, place: &FramePlace) -> FileInfo {
+        let bits = u8::try_from(shape.bits_stored).unwrap_or(u8::MAX);
+        let source = Source { format: Format::Dicom, color: self.color(shape), bits };
+        FileInfo {
+            modality: self.attributes().text(tags::MODALITY),
+            inverted: shape.photometric == Photometric::Monochrome1,
+            curve: self.curve(shape.signed),
+            pixel_spacing: place.spacing,
+            ..FileInfo::new(source)
         }
     }
 
@@ -252,45 +265,26 @@ pub(crate) fn volume(bytes: &[u8], limits: &Limits) -> Result<Volume, Error> {
     let color = file.color(&shape);
     check_voxels([shape.columns, shape.rows, count], color, bytes.len(), limits)?;
     let facts = file.facts(count, shape.signed)?;
-    let places: Vec<Place3> = facts.iter().map(|facts| facts.place.clone()).collect();
+    let places: Vec<FramePlace> = facts.iter().map(|facts| facts.place.clone()).collect();
     let stack = stack(&places);
     let samples = file.samples(&shape, &facts, &stack.order)?;
 
-    let attributes = file.attributes();
-    let bits = u8::try_from(shape.bits_stored).unwrap_or(u8::MAX);
-    let mut info = FileInfo::new(Source { format: Format::Dicom, color, bits });
-    info.modality = attributes.text(tags::MODALITY);
-    info.inverted = shape.photometric == Photometric::Monochrome1;
-    info.curve = file.curve(shape.signed);
-    info.pixel_spacing = places.first().and_then(|place| place.spacing);
+    let mut info = file.info(&shape, &places[0]);
     info.warnings.extend(stack.warning);
     let mut volume = Volume::from_parts([shape.columns, shape.rows, count], samples, info)?;
     volume.grid = stack.grid.map(|mut grid| {
-        grid.frame_of_reference = attributes.text(tags::FRAME_OF_REFERENCE_UID);
+        grid.frame_of_reference = file.attributes().text(tags::FRAME_OF_REFERENCE_UID);
         grid
     });
     let number = |frame: usize| (count > 1).then_some(frame as u32 + 1);
-    let instances = stack
+    let mut origin = Origin::of(file.attributes(), places[0].orientation);
+    origin.instances = stack
         .order
         .iter()
         .map(|frame| file.instance(number(*frame), places[*frame].position))
         .collect();
-    volume.origin = Some(Arc::new(Origin {
-        context: context(attributes),
-        series_uid: attributes.text(tags::SERIES_INSTANCE_UID).unwrap_or_default(),
-        instances,
-        orientation: places.first().and_then(|place| place.orientation),
-    }));
+    volume.origin = Some(Arc::new(origin));
     Ok(volume)
-}
-
-impl Place3 {
-    /// Moves along the normal of the plane (PS3.3 C.8.8.3.2, grid frame offsets).
-    fn shift(&mut self, offset: f64) {
-        if let (Some(position), Some([row, column])) = (self.position, self.orientation) {
-            self.position = Some(add(position, scale(cross(row, column), offset)));
-        }
-    }
 }
 
 /// The transfer syntax and where the data set begins (PS3.10 section 7.1).

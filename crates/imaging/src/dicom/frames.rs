@@ -5,7 +5,7 @@ use std::ops::Range;
 use dicom_dictionary_std::tags;
 
 use super::attributes::Attributes;
-use super::structure::{PixelRanges, Pixels};
+use super::outline::{PixelRanges, Pixels};
 use super::syntax::{Compression, Syntax};
 use super::{damaged, unsupported};
 use crate::Error;

@@ -34,6 +34,17 @@ pub struct Instance {
 }
 
 impl Origin {
+    /// What a data set says of itself, without its slices' objects; `orientation` is that of its slices.
+    pub(super) fn of(attributes: Attributes, orientation: Option<[Vector; 2]>) -> Self {
+        let context = CONTEXT.iter().filter_map(|tag| attributes.element(*tag)).cloned();
+        Self {
+            context: InMemDicomObject::from_element_iter(context),
+            series_uid: attributes.text(tags::SERIES_INSTANCE_UID).unwrap_or_default(),
+            instances: Vec::new(),
+            orientation,
+        }
+    }
+
     /// How many slices there are.
     pub fn slices(&self) -> usize {
         self.instances.len()
@@ -66,10 +77,3 @@ const CONTEXT: [Tag; 16] = [
     tags::FRAME_OF_REFERENCE_UID,
     tags::POSITION_REFERENCE_INDICATOR,
 ];
-
-/// The elements that are repeated.
-pub(super) fn context(attributes: Attributes) -> InMemDicomObject {
-    InMemDicomObject::from_element_iter(
-        CONTEXT.iter().filter_map(|tag| attributes.element(*tag)).cloned(),
-    )
-}

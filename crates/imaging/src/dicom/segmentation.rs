@@ -7,7 +7,7 @@ use dicom_dictionary_std::{tags, uids};
 use super::codes::property;
 use super::origin::{Instance, Origin};
 use super::write::{
-    Dataset, Identity, Now, cielab, coded, dataset, file, latin, new_uid, origin, reference,
+    Dataset, Identity, Now, cielab, coded, dataset, file, label, new_uid, origin, reference,
 };
 use crate::write::{Findings, Target};
 use crate::{Error, Grid, Volume};
@@ -147,12 +147,6 @@ fn segment(index: usize, target: &Target) -> Dataset {
             .item(tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, code(property.category))
             .item(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, kind);
     })
-}
-
-/// The phrase, or a number where it has no Latin letters.
-pub(super) fn label(target: &Target, index: usize) -> String {
-    let label = latin(&target.label, 64);
-    if label.is_empty() { format!("Segment {}", index + 1) } else { label }
 }
 
 /// The multi-frame dimension module (PS3.3 C.7.6.17): by segment, then by place.

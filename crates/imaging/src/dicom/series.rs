@@ -6,136 +6,13 @@ use std::sync::Arc;
 
 use dicom_dictionary_std::tags;
 
-use super::attributes::Attributes;
 use super::file::DicomFile;
-use super::frames::Photometric;
-use super::origin::{Origin, context};
+use super::origin::Origin;
+use super::stack::{FramePlace, stack};
 use crate::files::read_limited;
-use crate::geometry::vector::{Vector, cross, dot, length, subtract, unit};
 use crate::read::{FileInfo, check_voxels};
 use crate::volume::{Samples, Volume};
-use crate::{Error, Format, Grid, Limits, Source};
-
-/// Where one frame lies.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Place3 {
-    pub position: Option<Vector>,
-    /// Along a row and down a column.
-    pub orientation: Option<[Vector; 2]>,
-    /// Along a row and down a column, in mm.
-    pub spacing: Option<[f64; 2]>,
-    /// Between slices or, where the file does not say, their thickness.
-    pub step: Option<f64>,
-}
-
-impl Place3 {
-    pub fn of(attributes: Attributes) -> Self {
-        let mut place = Self {
-            position: attributes.vector(tags::IMAGE_POSITION_PATIENT),
-            orientation: attributes.vector(tags::IMAGE_ORIENTATION_PATIENT).and_then(Self::axes),
-            ..Self::default()
-        };
-        place.measure(attributes);
-        place
-    }
-
-    /// Takes spacing and thickness from a data set or a pixel measures item.
-    pub fn measure(&mut self, attributes: Attributes) {
-        let above_zero = |value: &f64| *value > 0.0;
-        let spacing: Option<[f64; 2]> = [tags::PIXEL_SPACING, tags::IMAGER_PIXEL_SPACING]
-            .iter()
-            .find_map(|tag| attributes.vector(*tag))
-            .filter(|pair: &[f64; 2]| pair.iter().all(above_zero));
-        // DICOM gives the distance between rows first.
-        self.spacing = spacing.map(|[down, along]| [along, down]).or(self.spacing);
-        let step = [tags::SPACING_BETWEEN_SLICES, tags::SLICE_THICKNESS]
-            .iter()
-            .find_map(|tag| attributes.number(*tag).map(f64::abs).filter(above_zero));
-        self.step = step.or(self.step);
-    }
-
-    /// Two unit vectors at a right angle, or nothing.
-    pub fn axes(cosines: [f64; 6]) -> Option<[Vector; 2]> {
-        let [a, b, c, d, e, f] = cosines;
-        let (row, column) = (unit([a, b, c])?, unit([d, e, f])?);
-        (dot(row, column).abs() < 1e-2).then_some([row, column])
-    }
-
-    fn same_plane(&self, other: &Self) -> bool {
-        let near = |a: Vector, b: Vector| dot(a, b) > 1.0 - 1e-4;
-        let oriented = match (self.orientation, other.orientation) {
-            (Some([a, b]), Some([c, d])) => near(a, c) && near(b, d),
-            (None, None) => true,
-            _ => false,
-        };
-        let spaced = match (self.spacing, other.spacing) {
-            (Some(a), Some(b)) => a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3 * a),
-            (None, None) => true,
-            _ => false,
-        };
-        oriented && spaced
-    }
-}
-
-/// Frames in the order of their places.
-pub(super) struct Stack {
-    pub order: Vec<usize>,
-    pub grid: Option<Grid>,
-    pub warning: Option<String>,
-}
-
-/// Sorts frames along their normal; without a place for each of them they stay as they are.
-pub(super) fn stack(places: &[Place3]) -> Stack {
-    let stay = |warning| Stack { order: (0..places.len()).collect(), grid: None, warning };
-    let Some(first) = places.first() else {
-        return stay(None);
-    };
-    let (Some([row, column]), Some(spacing)) = (first.orientation, first.spacing) else {
-        return stay(None);
-    };
-    let Some(positions) = places.iter().map(|place| place.position).collect::<Option<Vec<_>>>()
-    else {
-        return stay(None);
-    };
-    if !places.iter().all(|place| place.same_plane(first)) {
-        return stay(Some(
-            "the frames lie in different planes: they are kept apart, without a volume".into(),
-        ));
-    }
-    let normal = cross(row, column);
-    let mut order: Vec<usize> = (0..places.len()).collect();
-    let height = |index: &usize| dot(positions[*index], normal);
-    order.sort_by(|a, b| height(a).total_cmp(&height(b)).then(a.cmp(b)));
-    let origin = positions[order[0]];
-    let steps: Vec<f64> =
-        order.windows(2).map(|pair| height(&pair[1]) - height(&pair[0])).collect();
-    if steps.iter().any(|step| *step < 1e-4) {
-        return stay(Some(
-            "several frames lie at the same place (phases or echoes): they are kept in the file's order, without a volume"
-                .into(),
-        ));
-    }
-    let last = subtract(positions[order[order.len() - 1]], origin);
-    let (direction, step) = match unit(last) {
-        Some(direction) => (direction, length(last) / steps.len() as f64),
-        None => (normal, first.step.unwrap_or(1.0)),
-    };
-    let mean = steps.iter().sum::<f64>() / steps.len().max(1) as f64;
-    let uneven = steps.iter().filter(|step| (*step - mean).abs() > 0.05 * mean).count();
-    let warning = (uneven > 0).then(|| {
-        format!("the distances between slices differ (mean {mean:.2} mm): slices may be missing, volumes are approximate")
-    });
-    Stack {
-        order,
-        grid: Some(Grid {
-            origin,
-            directions: [row, column, direction],
-            spacing: [spacing[0], spacing[1], step],
-            frame_of_reference: None,
-        }),
-        warning,
-    }
-}
+use crate::{Error, Grid, Limits};
 
 /// Which series of a folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,7 +27,7 @@ pub(crate) enum SeriesChoice {
 /// What the first pass keeps of a file.
 struct Member {
     path: PathBuf,
-    place: Place3,
+    place: FramePlace,
     columns: usize,
     rows: usize,
 }
@@ -206,14 +83,8 @@ pub(crate) fn folder(path: &Path, choice: &SeriesChoice, limits: &Limits) -> Res
                 (Some(((_, members), _)), None) => members,
                 (found, _) => {
                     let count = if found.is_some() { "several" } else { "no" };
-                    return Err(in_folder(
-                        path,
-                        Error::Series {
-                            detail: format!(
-                                "{count} series UIDs end in the one that was asked for"
-                            ),
-                        },
-                    ));
+                    let detail = format!("{count} series UIDs end in the one that was asked for");
+                    return Err(Error::Series { detail }.in_file(path));
                 }
             }
         }
@@ -232,19 +103,15 @@ pub(crate) fn folder(path: &Path, choice: &SeriesChoice, limits: &Limits) -> Res
                 list.len(),
                 list.join(", ")
             );
-            return Err(in_folder(path, Error::Series { detail }));
+            return Err(Error::Series { detail }.in_file(path));
         }
         SeriesChoice::Only => series.into_values().next().unwrap_or_default(),
     };
     if members.is_empty() {
         let none = Error::Series { detail: "it holds no DICOM file with pixels".into() };
-        return Err(refusal.unwrap_or_else(|| in_folder(path, none)));
+        return Err(refusal.unwrap_or_else(|| none.in_file(path)));
     }
     assemble(path, members, limits)
-}
-
-fn in_folder(path: &Path, error: Error) -> Error {
-    Error::InFile { path: path.to_owned(), error: Box::new(error) }
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
@@ -259,13 +126,9 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
             files.push(entry.path());
         }
         if files.len() > MAX_FILES {
-            return Err(in_folder(
-                folder,
-                Error::OverLimit {
-                    claim: format!("the folder holds more than {MAX_FILES} files"),
-                    limit: format!("{MAX_FILES} files"),
-                },
-            ));
+            let claim = format!("the folder holds more than {MAX_FILES} files");
+            let limit = format!("{MAX_FILES} files");
+            return Err(Error::OverLimit { claim, limit }.in_file(folder));
         }
     }
     Ok(())
@@ -283,14 +146,14 @@ fn member(path: &Path, limits: &Limits) -> Result<Option<(String, Member)>, Erro
     let file = match DicomFile::parse(&bytes, limits) {
         Ok(file) => file,
         Err(Error::Unsupported { .. }) => return Ok(None),
-        Err(error) => return Err(in_folder(path, error)),
+        Err(error) => return Err(error.in_file(path)),
     };
     let attributes = file.attributes();
     let uid = attributes.text(tags::SERIES_INSTANCE_UID).unwrap_or_default();
-    let shape = file.shape().map_err(|error| in_folder(path, error))?;
+    let shape = file.shape().map_err(|error| error.in_file(path))?;
     let member = Member {
         path: path.to_owned(),
-        place: Place3::of(attributes),
+        place: FramePlace::of(attributes),
         columns: shape.columns,
         rows: shape.rows,
     };
@@ -320,20 +183,19 @@ fn alike(members: Vec<Member>) -> (Vec<Member>, usize) {
 fn assemble(folder: &Path, members: Vec<Member>, limits: &Limits) -> Result<Volume, Error> {
     if let [only] = &members[..] {
         let bytes = read_limited(&only.path, limits)?;
-        return super::volume(&bytes, limits).map_err(|error| in_folder(&only.path, error));
+        return super::volume(&bytes, limits).map_err(|error| error.in_file(&only.path));
     }
     let (members, left_out) = alike(members);
-    let places: Vec<Place3> = members.iter().map(|member| member.place.clone()).collect();
+    let places: Vec<FramePlace> = members.iter().map(|member| member.place.clone()).collect();
     let stack = stack(&places);
     let [columns, rows, slices] = [members[0].columns, members[0].rows, members.len()];
     let mut gray: Vec<f32> = Vec::new();
     let mut rgb: Vec<u8> = Vec::new();
-    let mut parts: Option<(FileInfo, dicom_object::InMemDicomObject, String, Option<String>)> =
-        None;
-    let mut instances = Vec::with_capacity(slices);
+    // What the first slice says for all of them.
+    let mut said: Option<(FileInfo, Origin, Option<String>)> = None;
     for &index in &stack.order {
         let member = &members[index];
-        let at = |error| in_folder(&member.path, error);
+        let at = |error: Error| error.in_file(&member.path);
         let bytes = read_limited(&member.path, limits)?;
         let file = DicomFile::parse(&bytes, limits).map_err(at)?;
         let shape = file.shape().map_err(at)?;
@@ -342,32 +204,27 @@ fn assemble(folder: &Path, members: Vec<Member>, limits: &Limits) -> Result<Volu
                 detail: "a file of several frames stands among others; open it alone".into(),
             }));
         }
-        let color = file.color(&shape);
-        if parts.is_none() {
-            check_voxels([columns, rows, slices], color, bytes.len(), limits).map_err(at)?;
-            let bits = u8::try_from(shape.bits_stored).unwrap_or(u8::MAX);
-            let attributes = file.attributes();
-            let mut info = FileInfo::new(Source { format: Format::Dicom, color, bits });
-            info.modality = attributes.text(tags::MODALITY);
-            info.inverted = shape.photometric == Photometric::Monochrome1;
-            info.curve = file.curve(shape.signed);
-            info.pixel_spacing = member.place.spacing;
-            parts = Some((
-                info,
-                context(attributes),
-                attributes.text(tags::SERIES_INSTANCE_UID).unwrap_or_default(),
-                attributes.text(tags::FRAME_OF_REFERENCE_UID),
-            ));
-        }
+        let (_, origin, _) = match &mut said {
+            Some(said) => said,
+            None => {
+                let color = file.color(&shape);
+                check_voxels([columns, rows, slices], color, bytes.len(), limits).map_err(at)?;
+                said.insert((
+                    file.info(&shape, &member.place),
+                    Origin::of(file.attributes(), places[0].orientation),
+                    file.attributes().text(tags::FRAME_OF_REFERENCE_UID),
+                ))
+            }
+        };
+        origin.instances.push(file.instance(None, member.place.position));
         let facts = file.facts(1, shape.signed).map_err(at)?;
         match file.samples(&shape, &facts, &[0]).map_err(at)? {
             Samples::Gray(values) => gray.extend(values),
             Samples::Rgb(bytes) => rgb.extend(bytes),
         }
-        instances.push(file.instance(None, member.place.position));
     }
-    let Some((mut info, context, series_uid, frame_of_reference)) = parts else {
-        return Err(in_folder(folder, Error::Series { detail: "it holds no slice".into() }));
+    let Some((mut info, origin, frame_of_reference)) = said else {
+        return Err(Error::Series { detail: "it holds no slice".into() }.in_file(folder));
     };
     info.warnings.extend(stack.warning);
     if left_out > 0 {
@@ -376,7 +233,6 @@ fn assemble(folder: &Path, members: Vec<Member>, limits: &Limits) -> Result<Volu
     let samples = if rgb.is_empty() { Samples::Gray(gray) } else { Samples::Rgb(rgb) };
     let mut volume = Volume::from_parts([columns, rows, slices], samples, info)?;
     volume.grid = stack.grid.map(|grid| Grid { frame_of_reference, ..grid });
-    let orientation = places[0].orientation;
-    volume.origin = Some(Arc::new(Origin { context, series_uid, instances, orientation }));
+    volume.origin = Some(Arc::new(origin));
     Ok(volume)
 }

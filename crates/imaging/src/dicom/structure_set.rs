@@ -4,8 +4,7 @@ use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 
 use super::origin::Origin;
-use super::segmentation::label;
-use super::write::{Dataset, Identity, Now, dataset, file, origin, reference};
+use super::write::{Dataset, Identity, Now, dataset, file, label, origin, reference};
 use crate::geometry::vector::{Vector, add, scale};
 use crate::write::contour::{Corner, polygons};
 use crate::write::{Findings, Target};

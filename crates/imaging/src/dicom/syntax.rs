@@ -1,6 +1,6 @@
 //! Transfer syntaxes: how a file's elements and pixels are written (PS3.5 section 10).
 
-use super::structure::Encoding;
+use super::outline::Encoding;
 use super::unsupported;
 use crate::Error;
 

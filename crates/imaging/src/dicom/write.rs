@@ -9,6 +9,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 
 use super::origin::Origin;
+use crate::write::Target;
 use crate::{Error, Rgb, Volume};
 
 /// A data set under construction.
@@ -85,7 +86,7 @@ pub(super) fn coded(value: &str, scheme: &str, meaning: &str) -> Dataset {
 }
 
 /// A number in at most 16 characters (PS3.5 section 6.2, DS).
-pub(super) fn decimal(value: f64) -> String {
+fn decimal(value: f64) -> String {
     let plain = value.to_string();
     if plain.len() <= 16 {
         return plain;
@@ -110,8 +111,14 @@ pub(super) fn new_uid() -> Result<String, Error> {
     Ok(format!("2.25.{}", u128::from_be_bytes(random)))
 }
 
+/// What the `index`th target is called: its phrase, or a number where that has no Latin letters.
+pub(super) fn label(target: &Target, index: usize) -> String {
+    let label = latin(&target.label, 64);
+    if label.is_empty() { format!("Segment {}", index + 1) } else { label }
+}
+
 /// Latin letters for names that must read in any character set, at most `most` of them.
-pub(super) fn latin(text: &str, most: usize) -> String {
+fn latin(text: &str, most: usize) -> String {
     let text = text.chars().flat_map(|c| deunicode::deunicode_char(c).unwrap_or("?").chars());
     text.filter(|c| !c.is_control() && *c != '\\').take(most).collect::<String>().trim().to_owned()
 }

@@ -1,4 +1,4 @@
-//! The skeleton of a data set: tags and lengths (PS3.5 section 7).
+//! The outline of a data set: tags and lengths (PS3.5 section 7).
 //!
 //! Walking it before parsing keeps hostile files cheap: a length past the end of the file, sequences nested without
 //! end, and millions of empty elements are refused while nothing has been allocated for them. It also finds the pixels,
