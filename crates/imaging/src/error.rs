@@ -1,6 +1,6 @@
 //! What can go wrong, in sentences.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Format;
 
@@ -153,6 +153,30 @@ pub enum Error {
         /// Why not.
         detail: String,
     },
+}
+
+impl Error {
+    /// The same, said of the file that it was met in.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        Self::InFile { path: path.to_owned(), error: Box::new(self) }
+    }
+}
+
+/// Refuses a picture without pixels, and a buffer of other than `channels` values a pixel.
+pub(crate) fn check_length(
+    what: &'static str,
+    (width, height): (u32, u32),
+    channels: u64,
+    found: usize,
+) -> Result<(), Error> {
+    if width == 0 || height == 0 {
+        return Err(Error::Empty { width, height });
+    }
+    let expected = u64::from(width) * u64::from(height) * channels;
+    if found as u64 != expected {
+        return Err(Error::WrongLength { what, width, height, expected, found });
+    }
+    Ok(())
 }
 
 /// How far into a picture its bytes reach.

@@ -30,10 +30,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Error> {
     if path.is_dir() {
         return Err(refuse(ErrorKind::IsADirectory.into()));
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     if !folder.exists() {
         return Err(refuse(std::io::Error::other(format!(
             "its folder {} does not exist",
@@ -55,6 +52,14 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// How the temporary files begin that a file is written into before it takes its name.
 fn unfinished_prefix(path: &Path) -> std::ffi::OsString {
     // Names of more bytes than a file system takes would be refused for their temporary file already.
@@ -73,11 +78,7 @@ fn unfinished_prefix(path: &Path) -> std::ffi::OsString {
 pub fn discard_unfinished(path: impl AsRef<Path>) {
     let path = path.as_ref();
     let prefix = unfinished_prefix(path);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let Ok(entries) = std::fs::read_dir(folder_of(path)) else { return };
     for entry in entries.flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
             let _ = std::fs::remove_file(entry.path());
@@ -89,7 +90,7 @@ pub fn discard_unfinished(path: impl AsRef<Path>) {
 pub(crate) fn read_limited(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
     let refuse =
         |error: std::io::Error| Error::Read { path: path.to_owned(), reason: IoReason(error) };
-    let in_file = |error: Error| Error::InFile { path: path.to_owned(), error: Box::new(error) };
+    let in_file = |error: Error| error.in_file(path);
     let file = File::open(path).map_err(refuse)?;
     let metadata = file.metadata().map_err(refuse)?;
     if metadata.is_dir() {

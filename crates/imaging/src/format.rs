@@ -37,9 +37,6 @@ impl std::fmt::Display for Format {
     }
 }
 
-/// What [`Format::sniff`] knows, as errors name it.
-pub(crate) const ACCEPTED: &str = "PNG and JPEG";
-
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// TIFF and BigTIFF in both byte orders.
@@ -72,9 +69,7 @@ impl Format {
             None
         }
     }
-}
 
-impl Format {
     /// Whether files of this format hold pictures for the eye rather than measurements.
     pub(crate) fn is_photograph(self) -> bool {
         matches!(self, Self::Png | Self::Jpeg | Self::Tiff | Self::Bmp | Self::Memory)

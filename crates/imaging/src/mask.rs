@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::error::check_length;
 use crate::files::write_atomic;
 use crate::{Error, Limits, read, write};
 
@@ -47,7 +48,7 @@ impl Mask {
     /// # Errors
     /// [`Error::Empty`] or [`Error::WrongLength`].
     pub fn from_pixels(width: u32, height: u32, mut pixels: Vec<u8>) -> Result<Self, Error> {
-        check_length("mask pixels", (width, height), pixels.len())?;
+        check_length("mask pixels", (width, height), 1, pixels.len())?;
         for pixel in &mut pixels {
             *pixel = to_byte(*pixel != 0);
         }
@@ -64,7 +65,7 @@ impl Mask {
         probabilities: &[f32],
         threshold: f32,
     ) -> Result<Self, Error> {
-        check_length("probabilities", (width, height), probabilities.len())?;
+        check_length("probabilities", (width, height), 1, probabilities.len())?;
         let pixels =
             probabilities.iter().map(|probability| to_byte(*probability > threshold)).collect();
         Ok(Self { width, height, pixels })
@@ -247,21 +248,6 @@ impl std::fmt::Debug for Mask {
             .field("area", &self.area())
             .finish_non_exhaustive()
     }
-}
-
-fn check_length(
-    what: &'static str,
-    (width, height): (u32, u32),
-    found: usize,
-) -> Result<(), Error> {
-    if width == 0 || height == 0 {
-        return Err(Error::Empty { width, height });
-    }
-    let expected = u64::from(width) * u64::from(height);
-    if found as u64 != expected {
-        return Err(Error::WrongLength { what, width, height, expected, found });
-    }
-    Ok(())
 }
 
 fn to_byte(foreground: bool) -> u8 {

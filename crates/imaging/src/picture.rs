@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::error::check_length;
 use crate::files::{read_limited, write_atomic};
 use crate::{Error, Format, Geometry, Limits, read, write};
 
@@ -33,7 +34,7 @@ pub struct Source {
     pub format: Format,
     /// What its samples meant.
     pub color: ColorModel,
-    /// Bits a sample: 1, 2, 4, 8 or 16. Of a palette, the bits of an index.
+    /// Bits a sample, 1 to 64, as the file states them. Of a palette, the bits of an index.
     pub bits: u8,
 }
 
@@ -90,8 +91,7 @@ impl Picture {
     pub fn open_within(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, Error> {
         let path = path.as_ref();
         let bytes = read_limited(path, limits)?;
-        Self::decode(&bytes, limits)
-            .map_err(|error| Error::InFile { path: path.to_owned(), error: Box::new(error) })
+        Self::decode(&bytes, limits).map_err(|error| error.in_file(path))
     }
 
     /// Decodes a PNG or JPEG, told apart by content; the crate's first page lists the pixel transforms in order.
@@ -118,19 +118,7 @@ impl Picture {
         rgb: Vec<u8>,
         source: Source,
     ) -> Result<Self, Error> {
-        if width == 0 || height == 0 {
-            return Err(Error::Empty { width, height });
-        }
-        let expected = u64::from(width) * u64::from(height) * 3;
-        if rgb.len() as u64 != expected {
-            return Err(Error::WrongLength {
-                what: "RGB samples",
-                width,
-                height,
-                expected,
-                found: rgb.len(),
-            });
-        }
+        check_length("RGB samples", (width, height), 3, rgb.len())?;
         Ok(Self { width, height, rgb, source, geometry: None })
     }
 

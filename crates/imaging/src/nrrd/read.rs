@@ -46,7 +46,7 @@ pub(crate) fn volume(bytes: &[u8], limits: &Limits) -> Result<Volume, Error> {
     let data = match fields.need("encoding")? {
         "raw" => data,
         "gzip" | "gz" => {
-            unpacked = gunzip(data, limits).map_err(as_nrrd)?;
+            unpacked = gunzip(data, Format::Nrrd, limits)?;
             &unpacked[..]
         }
         other @ ("ascii" | "text" | "txt" | "hex" | "bzip2" | "bz2") => {
@@ -89,17 +89,6 @@ fn damaged(detail: impl Into<String>) -> Error {
 
 fn unsupported(detail: impl Into<String>) -> Error {
     Error::Unsupported { format: Format::Nrrd, detail: detail.into() }
-}
-
-/// What gzip says of itself, said of the file that it is in.
-fn as_nrrd(error: Error) -> Error {
-    match error {
-        Error::Truncated { bytes, place, .. } => {
-            Error::Truncated { format: Format::Nrrd, bytes, place }
-        }
-        Error::Damaged { detail, .. } => Error::Damaged { format: Format::Nrrd, detail },
-        other => other,
-    }
 }
 
 /// The fields by name in lower case, and where the samples begin.

@@ -33,9 +33,8 @@ mod marker {
     pub const START_OF_IMAGE: u8 = 0xd8;
     pub const END_OF_IMAGE: u8 = 0xd9;
     pub const START_OF_SCAN: u8 = 0xda;
-    pub const HUFFMAN_TABLES: u8 = 0xc4;
-    pub const JPEG_EXTENSION: u8 = 0xc8;
-    pub const ARITHMETIC_CONDITIONING: u8 = 0xcc;
+    /// Huffman tables, extensions and arithmetic conditioning, whose codes lie among those of the frame headers.
+    pub const NO_FRAME: [u8; 3] = [0xc4, 0xc8, 0xcc];
     pub const ADOBE: u8 = 0xee;
     pub const TEMPORARY: u8 = 0x01;
     pub const RESTART: std::ops::RangeInclusive<u8> = 0xd0..=0xd7;
@@ -75,12 +74,7 @@ pub(super) fn walk(bytes: &[u8]) -> Result<Frame, Error> {
                     adobe_transform = segment.get(11).copied();
                 }
             }
-            marker::HUFFMAN_TABLES => {
-                walker.segment()?;
-            }
-            code @ 0xc0..=0xcf
-                if code != marker::JPEG_EXTENSION && code != marker::ARITHMETIC_CONDITIONING =>
-            {
+            code @ 0xc0..=0xcf if !marker::NO_FRAME.contains(&code) => {
                 let header = walker.segment()?;
                 if frame.is_some() {
                     return Err(damaged("it has two frame headers"));
@@ -126,7 +120,7 @@ fn frame_header(code: u8, header: &[u8]) -> Result<Frame, Error> {
     if height == 0 {
         return unsupported("its height is given after its pixels (DNL)");
     }
-    let mut names = rest.chunks_exact(3).map(|component| component[0]);
+    let names = rest.chunks_exact(3).map(|component| component[0]);
     Ok(Frame {
         width: u16::from_be_bytes([width_high, width_low]).into(),
         height: height.into(),
@@ -134,7 +128,7 @@ fn frame_header(code: u8, header: &[u8]) -> Result<Frame, Error> {
         buffered: code == 0xc2,
         adobe_transform: None,
         short_adobe: None,
-        named_rgb: components == 3 && names.by_ref().eq(*b"RGB"),
+        named_rgb: components == 3 && names.eq(*b"RGB"),
     })
 }
 

@@ -8,23 +8,31 @@ mod open;
 mod png;
 mod png_samples;
 mod tiff;
+mod ycbcr;
 
 pub(crate) use info::{FileInfo, check_voxels};
 pub(crate) use jpeg::components as jpeg_components;
 pub(crate) use open::gunzip;
 pub use open::{OpenOptions, decode, open};
 pub use tiff::TiffRegions;
+pub(crate) use ycbcr::ycbcr_to_rgb;
 
-use crate::format::{ACCEPTED, looks_like};
+use crate::format::looks_like;
 use crate::{Error, Format, Limits, Mask, Picture};
 
-/// A picture of whatever format the bytes bear the signature of.
+/// What [`picture`] reads, as errors name it.
+const PICTURES: &str = "PNG and JPEG";
+
+/// What [`mask`] reads, as errors name it.
+const MASKS: &str = "PNG masks";
+
+/// A picture of a PNG or JPEG, told apart by content.
 pub(crate) fn picture(bytes: &[u8], limits: &Limits) -> Result<Picture, Error> {
     limits.check_encoded(bytes.len() as u64)?;
     match Format::sniff(bytes) {
         Some(Format::Png) => png::picture(bytes, limits),
         Some(Format::Jpeg) => jpeg::picture(bytes, limits),
-        _ => Err(Error::UnknownFormat { looks_like: looks_like(bytes), accepted: ACCEPTED }),
+        _ => Err(Error::UnknownFormat { looks_like: looks_like(bytes), accepted: PICTURES }),
     }
 }
 
@@ -35,8 +43,8 @@ pub(crate) fn mask(bytes: &[u8], limits: &Limits) -> Result<Mask, Error> {
         Some(Format::Png) => png::mask(bytes, limits),
         Some(Format::Jpeg) => Err(Error::UnknownFormat {
             looks_like: "a JPEG, whose losses blur a mask's edge".into(),
-            accepted: "PNG masks",
+            accepted: MASKS,
         }),
-        _ => Err(Error::UnknownFormat { looks_like: looks_like(bytes), accepted: "PNG masks" }),
+        _ => Err(Error::UnknownFormat { looks_like: looks_like(bytes), accepted: MASKS }),
     }
 }

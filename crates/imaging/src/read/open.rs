@@ -50,8 +50,7 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Volume, Err
         return dicom::folder(path, &choice, &options.limits);
     }
     let bytes = read_limited(path, &options.limits)?;
-    decode(&bytes, &options.limits)
-        .map_err(|error| Error::InFile { path: path.to_owned(), error: Box::new(error) })
+    decode(&bytes, &options.limits).map_err(|error| error.in_file(path))
 }
 
 /// Decodes the bytes of a file of any format, told by content.
@@ -75,7 +74,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Volume, Error> {
         Some(Format::Nifti) => nifti::volume(bytes, limits),
         Some(Format::Nrrd) => nrrd::volume(bytes, limits),
         Some(Format::Memory) | None if bytes.starts_with(b"\x1f\x8b") => {
-            let inflated = gunzip(bytes, limits)?;
+            let inflated = gunzip(bytes, Format::Nifti, limits)?;
             if nifti::is_nifti(&inflated) {
                 nifti::volume(&inflated, limits)
             } else {
@@ -92,8 +91,8 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Volume, Error> {
     }
 }
 
-/// Unpacks gzip; what comes out is limited, because a thousandfold is easily packed.
-pub(crate) fn gunzip(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
+/// Unpacks the gzip of a file of `format`; what comes out is limited, because a thousandfold is easily packed.
+pub(crate) fn gunzip(bytes: &[u8], format: Format, limits: &Limits) -> Result<Vec<u8>, Error> {
     // Voxels of 8 bytes become 4 once they are read.
     let limit = limits.max_decoded_bytes.saturating_mul(2);
     let mut unpacked = Vec::new();
@@ -101,13 +100,13 @@ pub(crate) fn gunzip(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
         |error| {
             if error.kind() == std::io::ErrorKind::UnexpectedEof {
                 Error::Truncated {
-                    format: Format::Nifti,
+                    format,
                     bytes: bytes.len(),
                     place: crate::Place::Compressed { unpacked: unpacked.len() as u64 },
                 }
             } else {
                 Error::Damaged {
-                    format: Format::Nifti,
+                    format,
                     detail: "its gzip data do not unpack or fail their checksum".into(),
                 }
             }
