@@ -101,8 +101,10 @@ impl Volume {
 
     /// mm from pixel to pixel, along a row and down a column, where the file says so.
     pub fn pixel_spacing(&self) -> Option<[f64; 2]> {
-        let [along, down, _] = self.grid.as_ref().map_or([0.0; 3], |grid| grid.spacing);
-        if self.grid.is_some() { Some([along, down]) } else { self.info.pixel_spacing }
+        match &self.grid {
+            Some(Grid { spacing: [along, down, _], .. }) => Some([*along, *down]),
+            None => self.info.pixel_spacing,
+        }
     }
 
     /// The form the samples had in the file.
@@ -163,7 +165,8 @@ impl Volume {
     /// The steps, in their order, are those of `docs/pictures.md`: values, curve, inversion of MONOCHROME1, gray.
     ///
     /// # Errors
-    /// [`Error::NoSlice`] where the view has no such slice.
+    /// [`Error::NoSlice`] where the view has no such slice, [`Error::Unsupported`] where the values were not read because
+    /// they are too many.
     pub fn picture(&self, view: &View, slice: usize, tone: &Tone) -> Result<Picture, Error> {
         let [width, height, slices] = view.dimensions();
         if slice >= slices {

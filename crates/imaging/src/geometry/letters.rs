@@ -58,7 +58,7 @@ fn letters(direction: Vector) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::Plane;
+    use crate::geometry::{Plane, ras};
 
     #[test]
     fn directions_become_letters() {
@@ -74,24 +74,14 @@ mod tests {
         }
     }
 
-    /// Columns to the right, rows to the front, slices to the head, the first slice 70 mm below zero.
-    fn grid() -> Grid {
-        Grid {
-            origin: [90.0, 120.0, -70.0],
-            directions: [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]],
-            spacing: [1.0, 2.0, 3.0],
-            frame_of_reference: None,
-        }
-    }
-
     #[test]
     fn edges_follow_the_plane_and_its_turns() {
         let size = [50, 40, 30];
-        let edges = |view: View| view.geometry(&grid(), 0).placement.unwrap().edges().join(" ");
-        let axial = View::new(Plane::Axial, Some(&grid()), size);
+        let edges = |view: View| view.geometry(&ras(), 0).placement.unwrap().edges().join(" ");
+        let axial = View::new(Plane::Axial, Some(&ras()), size);
         assert_eq!(edges(axial), "R L A P");
-        assert_eq!(edges(View::new(Plane::Coronal, Some(&grid()), size)), "R L H F");
-        assert_eq!(edges(View::new(Plane::Sagittal, Some(&grid()), size)), "A P H F");
+        assert_eq!(edges(View::new(Plane::Coronal, Some(&ras()), size)), "R L H F");
+        assert_eq!(edges(View::new(Plane::Sagittal, Some(&ras()), size)), "A P H F");
         assert_eq!(edges(View::stored(size)), "L R P A");
         assert_eq!(edges(axial.mirrored()), "L R A P");
         assert_eq!(edges(axial.rotated(1)), "P A R L");
@@ -100,12 +90,12 @@ mod tests {
     #[test]
     fn a_slice_has_its_level_whichever_way_it_is_counted() {
         let size = [50, 40, 30];
-        let axial = View::new(Plane::Axial, Some(&grid()), size);
-        assert_eq!(axial.level(&grid(), 0), ('F', 70.0));
-        assert_eq!(axial.level(&grid(), 29), ('H', 17.0));
+        let axial = View::new(Plane::Axial, Some(&ras()), size);
+        assert_eq!(axial.level(&ras(), 0), ('F', 70.0));
+        assert_eq!(axial.level(&ras(), 29), ('H', 17.0));
         // From the front (y = 42) to the back (y = 120).
-        let coronal = View::new(Plane::Coronal, Some(&grid()), size);
-        assert_eq!(coronal.level(&grid(), 0), ('P', 42.0));
-        assert_eq!(coronal.level(&grid(), 39), ('P', 120.0));
+        let coronal = View::new(Plane::Coronal, Some(&ras()), size);
+        assert_eq!(coronal.level(&ras(), 0), ('P', 42.0));
+        assert_eq!(coronal.level(&ras(), 39), ('P', 120.0));
     }
 }

@@ -45,3 +45,14 @@ impl Geometry {
         self.spacing[0] * self.spacing[1]
     }
 }
+
+/// A grid for tests, in RAS+ order: columns to the right, rows to the front, slices to the head, the first 70 mm below zero.
+#[cfg(test)]
+fn ras() -> Grid {
+    Grid {
+        origin: [90.0, 120.0, -70.0],
+        directions: [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]],
+        spacing: [1.0, 2.0, 3.0],
+        frame_of_reference: None,
+    }
+}

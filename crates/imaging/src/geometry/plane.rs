@@ -1,6 +1,6 @@
 //! Slices along anatomical axes, shown as radiologists hang them.
 
-use super::vector::{Vector, scale};
+use super::vector::{Vector, dot, scale};
 use super::{Geometry, Grid, Placement};
 
 /// Which slices of a volume are shown to the model.
@@ -144,6 +144,9 @@ impl View {
     }
 
     /// One slice of a volume in the file's order, `[y, x]`.
+    ///
+    /// # Panics
+    /// Where the slice is not of the view, or the volume has fewer voxels than it.
     pub fn take<T: Copy>(&self, volume: &[T], slice: usize) -> Vec<T> {
         let [width, height, _] = self.dimensions();
         let at = |x: usize, y: usize| volume[self.offset([x, y, slice])];
@@ -178,7 +181,7 @@ impl View {
 fn nearest_axes(wanted: &[Vector; 3], directions: &[Vector; 3]) -> [Axis; 3] {
     const ORDERS: [[usize; 3]; 6] =
         [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-    let cosine = |at: usize, of: usize| super::vector::dot(wanted[at], directions[of]);
+    let cosine = |at: usize, of: usize| dot(wanted[at], directions[of]);
     let fitness = |order: &[usize; 3]| (0..3).map(|at| cosine(at, order[at]).abs()).sum::<f64>();
     let best = ORDERS.iter().fold(&ORDERS[0], |best, order| {
         if fitness(order) > fitness(best) + 1e-9 { order } else { best }
@@ -189,16 +192,7 @@ fn nearest_axes(wanted: &[Vector; 3], directions: &[Vector; 3]) -> [Axis; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A NIfTI in RAS+ order: columns to the right, rows to the front, slices to the head.
-    fn ras() -> Grid {
-        Grid {
-            origin: [90.0, 120.0, -70.0],
-            directions: [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]],
-            spacing: [1.0, 2.0, 3.0],
-            frame_of_reference: None,
-        }
-    }
+    use crate::geometry::ras;
 
     #[test]
     fn an_axial_view_turns_ras_round() {

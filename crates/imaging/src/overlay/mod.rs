@@ -105,10 +105,10 @@ impl Default for OverlayStyle {
 
 /// Draws translucent fills, outlines and a legend. Later layers lie over earlier ones; all outlines lie over all fills.
 ///
-/// An outline lies just inside its mask, as wide as the picture's size asks for, with a thin dark line around it that sets
-/// it off from any background. The legend has an entry a layer in the order given: colour, label, area in pixels (or the layer's own word for its extent) and
-/// note; an empty mask is listed as "not found". Labels too long for the strip end in an ellipsis; characters that the
-/// legend's font lacks are spelt in Latin letters.
+/// An outline lies just inside its mask, as wide as the style asks for, with a thin dark line around it that sets it off
+/// from any background. The legend has an entry a layer in the order given: colour, label, area in pixels (or the layer's
+/// own word for its extent) and note; an empty mask is listed as "not found". Labels too long for the strip end in an
+/// ellipsis; characters that the legend's font lacks are spelt in Latin letters.
 ///
 /// # Errors
 /// [`Error::SizesDiffer`] names the first layer whose mask does not have the picture's size.

@@ -48,7 +48,7 @@ impl Curve {
             .then_some(Self::Linear(Window { low: center - 0.5 - half, high: center - 0.5 + half }))
     }
 
-    /// The grays of a slice; what is not a number is black.
+    /// The grays of a slice; what is not a number is black, or a table's first gray.
     pub fn grays(&self, values: &[f32]) -> Vec<u8> {
         match self {
             Self::Linear(Window { low, high }) if high > low => {
