@@ -1,14 +1,11 @@
-//! Every kind of file cut at fifty lengths, and what fuzzing found: an error, never a panic, never half a picture.
+//! Real files cut at fifty lengths, and what fuzzing found: an error, never a panic, never half a picture.
 
 #[path = "../../../fuzz/src/frame.rs"]
 mod frame;
-#[path = "support/series.rs"]
-mod series;
 
 use std::path::{Path, PathBuf};
 
-use medparse_imaging::write::{ExportOptions, Findings, OutputFormat, Target};
-use medparse_imaging::{Limits, OpenOptions, Samples, Volume, decode, open, procedural};
+use medparse_imaging::{Limits, OpenOptions, Samples, Volume, decode, open};
 
 /// A cut file is refused, or nothing was lost: what was cut off lay behind the pixels.
 fn cut(name: &str, bytes: &[u8]) {
@@ -35,61 +32,6 @@ fn same(one: &Volume, other: &Volume) -> bool {
             }
             (one, other) => one == other,
         }
-}
-
-/// A TIFF of one strip or of tiles, RGB, not compressed.
-fn tiff() -> Vec<u8> {
-    let picture = procedural::cells(40, 30, 1).unwrap().picture;
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
-    encoder.write_image::<tiff::encoder::colortype::RGB8>(40, 30, picture.pixels()).unwrap();
-    bytes.into_inner()
-}
-
-/// A bitmap of 24 bits, rows from the bottom.
-fn bmp() -> Vec<u8> {
-    let (width, height) = (9_u32, 5_u32);
-    let row = (width as usize * 3).next_multiple_of(4);
-    let pixels: Vec<u8> = (0..row * height as usize).map(|at| (at * 37 % 251) as u8).collect();
-    let mut bytes = b"BM".to_vec();
-    bytes.extend((54 + pixels.len() as u32).to_le_bytes());
-    bytes.extend([0; 4]);
-    for value in [54_u32, 40, width, height] {
-        bytes.extend(value.to_le_bytes());
-    }
-    bytes.extend([1, 0, 24, 0]);
-    bytes.extend([0; 24]);
-    bytes.extend(pixels);
-    bytes
-}
-
-#[test]
-fn every_format_refuses_its_cut_files() {
-    let volume = Volume::from_gray([7, 6, 5], (0..210).map(|v| v as f32).collect()).unwrap();
-    let volume = volume.with_grid(series::grid());
-    let target = Target {
-        label: "a".into(),
-        category: None,
-        color: [255, 0, 0],
-        voxels: (0..210).map(|v| if v % 3 == 0 { 255 } else { 0 }).collect(),
-        probabilities: None,
-    };
-    let findings = Findings::new(&volume, vec![target]).unwrap();
-    let written =
-        |format: OutputFormat| format.encode(&findings, &ExportOptions::default()).unwrap();
-    let picture = procedural::cells(40, 30, 1).unwrap().picture;
-    let folder = tempfile::tempdir().unwrap();
-    series::write(folder.path());
-    for (name, bytes) in [
-        ("png", picture.encode_png().unwrap()),
-        ("tiff", tiff()),
-        ("bmp", bmp()),
-        ("dicom", std::fs::read(folder.path().join("IM003")).unwrap()),
-        ("nifti", written(OutputFormat::Nifti)),
-        ("nrrd", written(OutputFormat::Nrrd)),
-    ] {
-        cut(name, &bytes);
-    }
 }
 
 /// Files below a folder, by name.

@@ -4,7 +4,7 @@ mod support;
 
 use medparse_imaging::{Error, Format, Limits, Mask, Picture, Place, procedural};
 use proptest::prelude::*;
-use support::fixture;
+use support::{fixture, unhex};
 
 fn jpeg(name: &str) -> Vec<u8> {
     std::fs::read(fixture(&format!("jpeg_{name}.jpg"))).unwrap()
@@ -35,11 +35,7 @@ fn every_cut_of_a_file_is_an_error() {
     let mut interlaced: Vec<serde_json::Value> =
         serde_json::from_slice(&std::fs::read(fixture("png.json")).unwrap()).unwrap();
     interlaced.retain(|case| case["name"] == "rgba_8_interlaced");
-    let hex = interlaced[0]["png"].as_str().unwrap();
-    let interlaced: Vec<u8> = (0..hex.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
-        .collect();
+    let interlaced = unhex(interlaced[0]["png"].as_str().unwrap());
     let files = [
         ("png", small_png()),
         ("interlaced png", interlaced),
@@ -226,15 +222,7 @@ fn seeds() -> Vec<Vec<u8>> {
     }
     let cases: Vec<serde_json::Value> =
         serde_json::from_slice(&std::fs::read(fixture("png.json")).unwrap()).unwrap();
-    for case in cases {
-        let hex = case["png"].as_str().unwrap();
-        seeds.push(
-            (0..hex.len())
-                .step_by(2)
-                .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
-                .collect(),
-        );
-    }
+    seeds.extend(cases.iter().map(|case| unhex(case["png"].as_str().unwrap())));
     seeds
 }
 

@@ -4,7 +4,7 @@ mod support;
 
 use medparse_imaging::{ColorModel, Format, Limits, Mask, Picture, procedural};
 use png::{BitDepth, ColorType};
-use support::fixture;
+use support::{fixture, unhex};
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -15,10 +15,6 @@ struct Case {
     height: u32,
     png: String,
     rgb: String,
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
 }
 
 #[test]
