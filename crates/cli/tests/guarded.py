@@ -158,7 +158,7 @@ def serving(program: Path, folder: Path, *options: object, trust: ssl.SSLContext
     finally:
         server.process.terminate()
         status = server.process.wait(timeout=60)
-    expect("the server, told to end", status, 0)
+    expect("the server, told to end", status, wanted=0)
 
 
 def tokens(program: Path, folder: Path) -> None:
@@ -212,15 +212,15 @@ def audited(audit: Path) -> None:
     text = audit.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     asked = [line for line in lines if line["path"] == "/score"]
-    expect("lines of /score in the audit log", len(asked) >= 14, True)
+    expect("lines of /score in the audit log", len(asked) >= 14, wanted=True)
     answered = next(line for line in asked if line["status"] == 200)
-    expect("who was answered first", answered["who"], "issuer:0000-1111")
-    expect("what it asked: rows and prompts", (answered["rows"], answered["prompts"]), (1, 1))
+    expect("who was answered first", answered["who"], wanted="issuer:0000-1111")
+    expect("what it asked: rows and prompts", (answered["rows"], answered["prompts"]), wanted=(1, 1))
     refused = next(line for line in asked if line["status"] == 401)
-    expect("who was refused first", (refused["who"], refused["code"]), ("nobody", "Unauthorized"))
+    expect("who was refused first", (refused["who"], refused["code"]), wanted=("nobody", "Unauthorized"))
     content = [word for word in (PHRASE, PICTURE.name, "iVBOR", "eyJ", "Bearer") if word in text]
-    expect("phrases, pictures, tokens or names in the audit log", content, [])
-    expect("who may read it, in octal", oct(audit.stat().st_mode & 0o777), "0o600")
+    expect("phrases, pictures, tokens or names in the audit log", content, wanted=[])
+    expect("who may read it, in octal", oct(audit.stat().st_mode & 0o777), wanted="0o600")
     print(f"one line: {json.dumps(answered)}")
 
 
@@ -250,7 +250,7 @@ def certificates(program: Path, folder: Path) -> None:
         expect("a client that does not trust the authority", *public[:2], wanted="no answer")
         plain = server.url.replace("https://", "http://")
         server.url, secure = plain, server.url
-        expect("plain HTTP", server.score(key)[0] == 200, False)
+        expect("plain HTTP", server.score(key)[0] == 200, wanted=False)
         server.url = secure
         # A renewed certificate counts without a restart: one that the client does not trust shows that it does.
         issue(place, "elsewhere", "server", "subjectAltName=IP:127.0.0.1,DNS:localhost")
@@ -283,23 +283,22 @@ def rates(program: Path, folder: Path) -> None:
             server.said("keys", "create", "--scope", "score", *more) for more in ([], [], ["--rate", "100/s"])
         )
         replies = [server.score(greedy) for _ in range(5)]
-        expect("five requests of a key with three a minute", [reply[0] for reply in replies], [200, 200, 200, 429, 429])
+        expect(
+            "five requests of a key with three a minute",
+            [reply[0] for reply in replies],
+            wanted=[200, 200, 200, 429, 429],
+        )
         wait = {name.lower(): value for name, value in replies[-1][2].items()}.get("retry-after")
         print(f"the last: {replies[-1][1]!r}, Retry-After: {wait}")
-        expect("Retry-After, in seconds, within the minute", wait is not None and 1 <= int(wait) <= 60, True)
+        expect("Retry-After, in seconds, within the minute", wait is not None and 1 <= int(wait) <= 60, wanted=True)
         expect("another key meanwhile", *server.score(other)[:2], wanted=200)
-        expect("a key with a rate of its own", [server.score(quick)[0] for _ in range(5)], [200] * 5)
+        expect("a key with a rate of its own", [server.score(quick)[0] for _ in range(5)], wanted=[200] * 5)
         nobody = [server.score(f"guess-{at}")[0] for at in range(5)]
-        expect("five guesses without a valid key", nobody, [401, 401, 401, 429, 429])
+        expect("five guesses without a valid key", nobody, wanted=[401, 401, 401, 429, 429])
 
 
-def expect(what: str, got: object, said: object = "", wanted: object = None) -> None:
-    """Says what was got, and ends where it is something else than wanted.
-
-    With three arguments the last is what was wanted; with `wanted`, `said` is the sentence that came along.
-    """
-    if wanted is None:
-        said, wanted = "", said
+def expect(what: str, got: object, said: object = "", *, wanted: object) -> None:
+    """Says what was got, with the sentence that came along, and ends where it is something else than wanted."""
     print(f"{what}: {got}{f': {said}' if said else ''}", flush=True)
     if got != wanted:
         raise SystemExit(f"{what}: expected {wanted!r}, found {got!r} {said}")

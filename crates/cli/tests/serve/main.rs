@@ -108,6 +108,10 @@ fn keys_open_the_door_until_they_are_revoked() {
     place.run(&["keys", "revoke", id]);
     assert_eq!([score(Some(key)), score(Some(&next))], [401, 401], "on the next request");
 
+    for (flag, value, key) in [("--grace", "1h", "primary"), ("--endpoint", "medparse", id)] {
+        let said = place.refusal(&["keys", "rotate", key, flag, value]);
+        assert!(said.contains(flag), "{said}");
+    }
     let rotated = place.run(&["keys", "rotate", "primary"]);
     assert_eq!([score(Some(&primary)), score(Some(&rotated))], [401, 200]);
     let metrics = place.run(&["keys", "create", "--scope", "metrics"]);
