@@ -9,8 +9,8 @@ use medparse_network::{Network, NetworkConfig};
 use medparse_weights::{Checkpoint, FloatType, WeightsError};
 
 use crate::config::{NetworkChoice, TrainConfig};
+use crate::error::TrainError;
 use crate::init;
-use crate::trainer::TrainError;
 
 /// A network's sizes and where its first weights come from.
 pub(crate) struct Beginning {

@@ -14,6 +14,7 @@ mod begin;
 mod card;
 pub mod config;
 pub mod dataset;
+mod error;
 pub mod evaluate;
 mod init;
 mod log;
@@ -31,11 +32,11 @@ mod validate;
 use burn::tensor::Tensor;
 
 pub use config::{Overrides, TrainConfig, TrainConfigError};
+pub use error::TrainError;
 pub use loss::Terms;
 pub use state::StateError;
 pub use trainer::{
-    Control, Event, LOG_FILE, MODEL_FILE, PICTURE_FOLDER, STATE_FILE, StepReport, TrainError,
-    Trainer,
+    Control, Event, LOG_FILE, MODEL_FILE, PICTURE_FOLDER, STATE_FILE, StepReport, Trainer,
 };
 pub use validate::{TargetValidation, Validation};
 

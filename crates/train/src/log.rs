@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::loss::Terms;
-use crate::trainer::StepReport;
 use crate::validate::Validation;
 
 /// A line of the log.
@@ -20,12 +19,13 @@ pub(crate) enum Record<'a> {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct StepRecord {
-    step: u64,
+    pub step: u64,
     #[serde(flatten)]
-    terms: Terms,
-    learning_rate: f64,
-    gradient_norm: f64,
-    seconds: f64,
+    pub terms: Terms,
+    pub learning_rate: f64,
+    pub gradient_norm: f64,
+    /// Of all parts of the step.
+    pub seconds: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,18 +34,6 @@ pub(crate) struct EvaluationRecord<'a> {
     pub step: u64,
     #[serde(flatten)]
     pub validation: &'a Validation,
-}
-
-impl From<&StepReport> for StepRecord {
-    fn from(report: &StepReport) -> Self {
-        Self {
-            step: report.step,
-            terms: report.terms,
-            learning_rate: report.learning_rate,
-            gradient_norm: report.gradient_norm,
-            seconds: report.times.iter().sum::<std::time::Duration>().as_secs_f64(),
-        }
-    }
 }
 
 /// An open log.

@@ -1,6 +1,5 @@
 //! The training loop, step by step.
 
-mod error;
 mod finish;
 mod views;
 
@@ -17,6 +16,7 @@ use crate::begin::Beginning;
 use crate::card::Measured;
 use crate::config::TrainConfig;
 use crate::dataset::{Cache, CacheLimits, Dataset, DatasetError, Split};
+use crate::error::TrainError;
 use crate::evaluate::Report;
 use crate::log::{EvaluationRecord, Log, Record, StepRecord};
 use crate::loss::{Draw, Terms, loss};
@@ -25,7 +25,6 @@ use crate::prompts::Vocabulary;
 use crate::sampler::Sampler;
 use crate::state::State;
 use crate::validate::{Check, Checked, Validation, validate};
-pub use error::TrainError;
 
 /// A run, between two steps.
 pub struct Trainer {
@@ -59,6 +58,18 @@ pub struct StepReport {
     pub gradient_norm: f64,
     /// Time for pictures, forward, backward, and the optimiser.
     pub times: [Duration; 4],
+}
+
+impl From<&StepReport> for StepRecord {
+    fn from(report: &StepReport) -> Self {
+        Self {
+            step: report.step,
+            terms: report.terms,
+            learning_rate: report.learning_rate,
+            gradient_norm: report.gradient_norm,
+            seconds: report.times.iter().sum::<Duration>().as_secs_f64(),
+        }
+    }
 }
 
 /// What happened in a run.
