@@ -137,3 +137,8 @@ impl Batch {
         text.sentences.clone().narrow(0, 0, CLASS_COUNT)
     }
 }
+
+/// A tensor's values in C order.
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().try_into_vec().expect("just converted to f32")
+}

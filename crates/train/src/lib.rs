@@ -29,8 +29,6 @@ mod state;
 mod trainer;
 mod validate;
 
-use burn::tensor::Tensor;
-
 pub use config::{Overrides, TrainConfig, TrainConfigError};
 pub use error::TrainError;
 pub use loss::Terms;
@@ -39,8 +37,3 @@ pub use trainer::{
     Control, Event, LOG_FILE, MODEL_FILE, PICTURE_FOLDER, STATE_FILE, StepReport, Trainer,
 };
 pub use validate::{TargetValidation, Validation};
-
-/// A tensor's values in C order.
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().try_into_vec().expect("just converted to f32")
-}

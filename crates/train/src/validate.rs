@@ -10,7 +10,7 @@ use medparse_imaging::{Mask, Picture};
 use medparse_network::{Heads, Keep, Network, NetworkConfig, Probe};
 use serde::Serialize;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, values};
 use crate::dataset::{Cache, CacheLimits, Dataset, DatasetError, Prepared};
 use crate::prompts::Prompt;
 use crate::sheet::Tile;
@@ -174,9 +174,9 @@ fn answers(network: &Network, batch: &Batch, device: &Device) -> Vec<Answer> {
         return Vec::new();
     };
     let [_, queries, width] = class_embed.dims();
-    let embedded = crate::values(class_embed);
-    let sentences = crate::values(text.sentences);
-    let presence = presence.map(crate::values);
+    let embedded = values(class_embed);
+    let sentences = values(text.sentences);
+    let presence = presence.map(values);
     let options = InterpolateOptions::new(InterpolateMode::Bilinear)
         .with_align_corners(false)
         .with_output_size([batch.side, batch.side]);
@@ -185,7 +185,7 @@ fn answers(network: &Network, batch: &Batch, device: &Device) -> Vec<Answer> {
         let rows = embedded[ask.picture * queries * width..].chunks_exact(width).take(queries);
         let query = most_similar(rows, sentence);
         let mask = masks.clone().narrow(0, ask.picture, 1).narrow(1, query, 1);
-        let logits = crate::values(module::interpolate(mask, options.clone()));
+        let logits = values(module::interpolate(mask, options.clone()));
         let presence = presence
             .as_ref()
             .map(|logits| 1.0 / (1.0 + (-f64::from(logits[ask.picture * queries + query])).exp()));

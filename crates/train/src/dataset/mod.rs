@@ -206,3 +206,8 @@ impl Sample {
         }
     }
 }
+
+/// What a file holds.
+fn bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
+    std::fs::read(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })
+}

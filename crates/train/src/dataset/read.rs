@@ -5,7 +5,7 @@ use std::path::Path;
 use medparse_imaging::{Limits, Mask, Picture};
 
 use super::volume::Volume;
-use super::{DatasetError, MaskSource, PictureSource, Sample, Target};
+use super::{DatasetError, MaskSource, PictureSource, Sample, Target, bytes};
 
 /// A sample in memory.
 #[derive(Debug, Clone)]
@@ -80,10 +80,6 @@ pub(super) fn mask(target: &Target, expected: Option<(u32, u32)>) -> Result<Mask
         return Err(DatasetError::EmptyMask { path: path.clone(), target: target.name.clone() });
     }
     Ok(mask)
-}
-
-pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
-    std::fs::read(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })
 }
 
 fn image(path: &Path, source: medparse_imaging::Error) -> DatasetError {

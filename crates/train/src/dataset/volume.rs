@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use medparse_imaging::{Limits, Picture, Samples, Tone, View};
 
-use super::{DatasetError, read};
+use super::{DatasetError, bytes};
 
 /// A volume and the way its slices are hung.
 pub(super) struct Volume {
@@ -22,7 +22,7 @@ pub(super) struct Labels {
 
 impl Volume {
     pub(super) fn read(path: &Path) -> Result<Self, DatasetError> {
-        let bytes = read::bytes(path)?;
+        let bytes = bytes(path)?;
         let volume = medparse_imaging::decode(&bytes, &Limits::default())
             .map_err(|source| DatasetError::Image { path: path.to_owned(), source })?;
         let view = View::new(volume.usual_plane(), volume.grid(), volume.dimensions());

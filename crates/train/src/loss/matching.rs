@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::Answers;
-use crate::batch::Batch;
+use crate::batch::{Batch, values};
 use crate::config::LossConfig;
 
 /// The matched query of every prompt, layer by layer.
@@ -26,8 +26,8 @@ pub(super) fn matched(
     spread: f64,
 ) -> Vec<usize> {
     let [_, queries, height, width] = answers.masks.dims();
-    let masks = crate::values(answers.masks.clone().detach());
-    let log_shares = crate::values(log_shares.detach());
+    let masks = values(answers.masks.clone().detach());
+    let log_shares = values(log_shares.detach());
     let cells = height * width;
     let truths: Vec<Vec<f32>> =
         batch.asks.par_iter().map(|ask| shrunk(&ask.mask, batch.side, [height, width])).collect();

@@ -10,7 +10,7 @@ use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use medparse_network::{Heads, Keep, Network, Probe};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, values};
 use crate::config::LossConfig;
 use crate::ontology::BACKGROUND;
 
@@ -239,7 +239,7 @@ fn category_loss(
 /// Share of the last layer's prompts whose most similar query is the matched one.
 fn found_share(matched: &[usize], log_shares: &Tensor<2>, asks: usize) -> f64 {
     let [rows, queries] = log_shares.dims();
-    let values = crate::values(log_shares.clone().detach().narrow(0, rows - asks, asks));
+    let values = values(log_shares.clone().detach().narrow(0, rows - asks, asks));
     let last = &matched[rows - asks..];
     let hits = values
         .chunks_exact(queries)

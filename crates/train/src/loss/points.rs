@@ -6,7 +6,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 
 use super::{Answers, Draw};
-use crate::batch::Batch;
+use crate::batch::{Batch, values};
 use crate::config::LossConfig;
 use crate::random::{Purpose, stream};
 
@@ -39,7 +39,7 @@ pub(super) fn sample(
         .clone()
         .reshape([rows * queries, cells])
         .select(0, answers.matched_rows(matched, &device)); // [LM, hw]
-    let values = crate::values(maps.clone().detach());
+    let values = values(maps.clone().detach());
     let grid = Grid { height, width };
     let chosen: Vec<Vec<[f32; 2]>> = values
         .par_chunks_exact(cells)
