@@ -3,24 +3,13 @@
 mod common;
 
 use axum::http::Method;
-use common::{TestServer, expected_mask, picture, score_body};
+use common::{StubLoader, TestServer, expected_mask, picture, score_body};
+use medparse_server::{Access, ServerConfig};
 use medparse_wire::read_score_reply;
 use serde_json::{Value, json};
 
 /// The request example of the endpoint's documentation, byte for byte.
-const DOCUMENTED: &str = r#"{
-  "input_data": {
-    "columns": [
-      "image",
-      "text"
-    ],
-    "index":[0],
-    "data": [
-      ["iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAYAAABytg0kAAAAAXNSR0IArs4c6QAAAARnQU1BAACx\njwv8YQUAAAAJcEhZcwAAFiUAABYlAUlSJPAAAAAbSURBVBhXY/gUoPS/fhfDfwaGJe///9/J8B8A\nVGwJ5VDvPeYAAAAASUVORK5CYII=\n",
-      "neoplastic & inflammatory cells "]
-    ]
-  }
-}"#;
+const DOCUMENTED: &str = include_str!("../../../testdata/documented_request.json");
 
 #[tokio::test]
 async fn the_documented_request_gets_its_answer() {
@@ -91,6 +80,21 @@ async fn a_get_scores_and_says_how_when_it_cannot() {
     let sent = sentence.split("-d '").nth(1).unwrap().strip_suffix('\'').unwrap();
     assert!(sentence.contains("curl http://localhost:7/score"), "{sentence}");
     assert_eq!(server.post("/score", sent).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_get_says_how_under_the_public_address() {
+    let server = TestServer::over_model(
+        ServerConfig {
+            access: Access::Open,
+            public_url: Some("https://rack7:5001/".to_owned()),
+            ..ServerConfig::default()
+        },
+        StubLoader::default(),
+    )
+    .await;
+    let sentence = server.get("/score").await.sentence(400, "InvalidRequest");
+    assert!(sentence.contains("curl https://rack7:5001/score "), "{sentence}");
 }
 
 #[tokio::test]

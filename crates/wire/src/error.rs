@@ -155,10 +155,10 @@ pub enum WireError {
         fault: Base64Fault,
     },
     /// A tensor of the inference protocol is not what the model takes.
-    #[error("inputs[{tensor}] {problem}")]
+    #[error("{path} {problem}")]
     Tensor {
-        /// Position of the tensor in `inputs`.
-        tensor: usize,
+        /// Path of the tensor.
+        path: String,
         /// What is wrong with it, expected and found.
         problem: String,
     },
@@ -259,7 +259,8 @@ impl WireError {
             | Self::Columns { path, .. }
             | Self::IndexMismatch { path, .. }
             | Self::RowLength { path, .. }
-            | Self::UnknownColumn { path, .. } => Some(path),
+            | Self::UnknownColumn { path, .. }
+            | Self::Tensor { path, .. } => Some(path),
             Self::TwoForms { second, .. } => Some(second),
             Self::NotUtf8 { path, .. } | Self::Syntax { path, .. } => {
                 Some(path.as_str()).filter(|path| !path.is_empty())
@@ -271,7 +272,7 @@ impl WireError {
             | Self::EmptySentence { place, .. }
             | Self::TooManyPrompts { place, .. }
             | Self::Base64 { place, .. } => Some(&place.path),
-            Self::TooManyRows { .. } | Self::Tensor { .. } => None,
+            Self::TooManyRows { .. } => None,
         }
     }
 }

@@ -86,7 +86,8 @@ impl ScoreRow {
 impl MaskArray {
     /// The mask of one prompt, `[height, width]`, or nothing beyond the last.
     pub fn prompt(&self, prompt: usize) -> Option<&[u8]> {
-        let size = self.shape[1].checked_mul(self.shape[2])?;
+        let [prompts, height, width] = self.shape;
+        let size = height.checked_mul(width).filter(|_| prompt < prompts)?;
         self.values.get(prompt.checked_mul(size)?..)?.get(..size)
     }
 }

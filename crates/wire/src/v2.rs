@@ -193,7 +193,7 @@ fn unwrap_single(item: &RawValue) -> &RawValue {
 }
 
 fn problem(tensor: usize, problem: String) -> WireError {
-    WireError::Tensor { tensor, problem }
+    WireError::Tensor { path: format!("inputs[{tensor}]"), problem }
 }
 
 /// The reply of `/v2/health/live` and `/v2/health/ready`.

@@ -1,31 +1,14 @@
-//! Every tolerance and every refusal of the request side, as a table of cases.
+//! `POST /score` and `GET /score`.
 
-use medparse_wire::{
-    Fault, ScoreInput, WireError, WireLimits, parse_infer, parse_invocations, parse_score,
-    parse_score_query,
-};
+use medparse_wire::{Fault, ScoreInput, WireError, WireLimits, parse_score, parse_score_query};
+
+use crate::prompts;
 
 /// The request example of the endpoint's documentation, byte for byte.
-const DOCUMENTED: &str = r#"{
-  "input_data": {
-    "columns": [
-      "image",
-      "text"
-    ],
-    "index":[0],
-    "data": [
-      ["iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAYAAABytg0kAAAAAXNSR0IArs4c6QAAAARnQU1BAACx\njwv8YQUAAAAJcEhZcwAAFiUAABYlAUlSJPAAAAAbSURBVBhXY/gUoPS/fhfDfwaGJe///9/J8B8A\nVGwJ5VDvPeYAAAAASUVORK5CYII=\n",
-      "neoplastic & inflammatory cells "]
-    ]
-  }
-}"#;
+const DOCUMENTED: &str = include_str!("../../../../testdata/documented_request.json");
 
 fn score(body: &str) -> Result<ScoreInput<'_>, WireError> {
     parse_score(body.as_bytes(), &WireLimits::default())
-}
-
-fn prompts(input: &ScoreInput<'_>) -> Vec<Vec<String>> {
-    input.rows.iter().map(|row| row.prompts.clone()).collect()
 }
 
 #[test]
@@ -68,19 +51,13 @@ fn no_rows_are_no_error() {
 
 #[test]
 fn every_refusal_says_what_was_wrong() {
-    struct Case {
-        body: String,
-        code: &'static str,
-        fault: Fault,
-        sentence: &'static str,
-    }
     let table = |columns: &str, index: &str, data: &str| {
         format!(r#"{{"input_data": {{"columns": {columns}, "index": {index}, "data": {data}}}}}"#)
     };
     let row = |cells: &str| table(r#"["image", "text"]"#, "[0]", &format!("[{cells}]"));
     let rows = vec![r#"["aGk=", "a"]"#; 257].join(", ");
     use Fault::{Content, Malformed, TooLarge};
-    let cases = [
+    let cases: [(String, &str, Fault, &str); 25] = [
         ("[]".into(), "InvalidRequest", Malformed, "the body must be a JSON object; found a list"),
         (
             "".into(),
@@ -229,11 +206,10 @@ fn every_refusal_says_what_was_wrong() {
         ),
     ];
     for (body, code, fault, sentence) in cases {
-        let case = Case { body, code, fault, sentence };
-        let error = score(&case.body).expect_err(&case.body);
-        assert_eq!(error.to_string(), case.sentence);
-        assert_eq!(error.code(), case.code, "{error}");
-        assert_eq!(error.fault(), case.fault, "{error}");
+        let error = score(&body).expect_err(&body);
+        assert_eq!(error.to_string(), sentence);
+        assert_eq!(error.code(), code, "{error}");
+        assert_eq!(error.fault(), fault, "{error}");
     }
 }
 
@@ -285,137 +261,5 @@ fn the_query_of_a_get_is_the_table_or_the_request() {
     for query in [table.to_owned(), format!(r#"{{"input_data": {table}}}"#)] {
         let input = parse_score_query(&query, &WireLimits::default()).unwrap();
         assert_eq!(prompts(&input), [["a"]]);
-    }
-}
-
-#[test]
-fn mlflow_forms_are_read() {
-    let record = r#"[{"image": "aGk=", "text": "a"}, {"text": "b & c", "image": "aG8="}]"#;
-    let split = r#"{"columns": ["image", "text"], "data": [["aGk=", "a"], ["aG8=", "b & c"]]}"#;
-    let bodies = [
-        format!(r#"{{"dataframe_split": {split}}}"#),
-        format!(r#"{{"dataframe_records": {record}, "params": {{"a": 1}}}}"#),
-        format!(r#"{{"instances": {record}}}"#),
-        format!(r#"{{"inputs": {record}}}"#),
-        r#"{"inputs": {"image": ["aGk=", "aG8="], "text": ["a", "b & c"]}}"#.to_owned(),
-        format!(r#"{{"input_data": {split}}}"#),
-    ];
-    for body in bodies {
-        let input = parse_invocations(body.as_bytes(), &WireLimits::default())
-            .unwrap_or_else(|e| panic!("{body}: {e}"));
-        assert_eq!(
-            prompts(&input),
-            vec![vec!["a".to_owned()], vec!["b".into(), "c".into()]],
-            "{body}"
-        );
-        assert_eq!(input.rows[1].image.decode().unwrap(), b"ho");
-    }
-}
-
-#[test]
-fn mlflow_refusals_name_row_and_column() {
-    let cases = [
-        (
-            "{}",
-            "dataframe_split is missing; expected one of \"dataframe_split\", \"dataframe_records\", \"instances\", \"inputs\"",
-        ),
-        (
-            r#"{"instances": 3}"#,
-            "instances must be a list of {\"image\", \"text\"} objects, or an object of two lists; found a number",
-        ),
-        (
-            r#"{"instances": [3]}"#,
-            "instances[0] must be an object with \"image\" and \"text\"; found a number",
-        ),
-        (
-            r#"{"instances": [{"image": "aGk="}]}"#,
-            "row 0, column \"text\" (instances[0].text): the column is missing",
-        ),
-        (
-            r#"{"instances": [{"image": "aGk=", "text": "a", "x": 1}]}"#,
-            "row 0 (instances[0]) has the column \"x\"; expected \"image\" and \"text\" only",
-        ),
-        (
-            r#"{"inputs": {"image": ["aGk="], "text": [null]}}"#,
-            "row 0, column \"text\" (inputs.text[0]): expected sentences as a string, found null",
-        ),
-        (r#"{"inputs": {"image": ["aGk="], "text": []}}"#, "inputs.text counts 0 rows; data has 1"),
-        (
-            r#"{"inputs": {"image": ["aGk="]}}"#,
-            "inputs.text is missing; expected a list of strings",
-        ),
-        (
-            r#"{"instances": [], "params": 1, "inputs": []}"#,
-            "expected the rows in one form; found both \"instances\" and \"inputs\"",
-        ),
-    ];
-    for (body, sentence) in cases {
-        let error = parse_invocations(body.as_bytes(), &WireLimits::default()).expect_err(body);
-        assert_eq!(error.to_string(), sentence);
-    }
-}
-
-#[test]
-fn the_inference_protocol_is_read() {
-    let tensors = |image: &str, text: &str| {
-        format!(
-            r#"{{"id": "7", "parameters": {{}}, "inputs": [
-                {{"name": "image", "datatype": "BYTES", {image}}}, {{"name": "text", "datatype": "BYTES", {text}}}]}}"#
-        )
-    };
-    let bodies = [
-        tensors(
-            r#""shape": [2], "data": ["aGk=", "aG8="]"#,
-            r#""shape": [2], "data": ["a", "b & c"]"#,
-        ),
-        tensors(
-            r#""shape": [2, 1], "data": [["aGk="], ["aG8="]]"#,
-            r#""shape": [2, 1], "data": [["a"], ["b & c"]]"#,
-        ),
-        tensors(
-            r#""shape": [2, 1], "data": ["aGk=", "aG8="]"#,
-            r#""shape": [2], "data": ["a", "b & c"]"#,
-        ),
-    ];
-    for body in bodies {
-        let infer = parse_infer(body.as_bytes(), &WireLimits::default())
-            .unwrap_or_else(|e| panic!("{body}: {e}"));
-        assert_eq!(infer.id.as_deref(), Some("7"));
-        assert_eq!(prompts(&infer.input), vec![vec!["a".to_owned()], vec!["b".into(), "c".into()]]);
-    }
-    let refused = [
-        (r#"{}"#, "inputs is missing; expected the tensors \"image\" and \"text\""),
-        (
-            r#"{"inputs": []}"#,
-            "inputs must name the columns \"image\" and \"text\" once each, in either order; found 0 tensors",
-        ),
-        (
-            r#"{"inputs": [{"name": "image", "datatype": "FP32", "shape": [1], "data": [1]}, {}]}"#,
-            "inputs[0] has the datatype \"FP32\"; expected \"BYTES\"",
-        ),
-        (
-            r#"{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["aGk="]}, {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["aGk="]}]}"#,
-            "inputs[1] repeats the tensor \"image\"",
-        ),
-        (
-            r#"{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": ["aGk="]}, {}]}"#,
-            "inputs[0] has a shape of 2 rows and 1 items in its data",
-        ),
-        (
-            r#"{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 9}}, {}]}"#,
-            "inputs[0].data is missing; expected a list of strings (binary tensor data is not accepted)",
-        ),
-        (
-            r#"{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [null]}, {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}]}"#,
-            "row 0, column \"image\" (inputs[0].data[0]): expected a picture as a base64 string, found null",
-        ),
-        (
-            r#"{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["aGk="]}, {"name": "text", "datatype": "BYTES", "shape": [1, 2], "data": ["a"]}]}"#,
-            "inputs[1] has another shape than [n] or [n, 1]",
-        ),
-    ];
-    for (body, sentence) in refused {
-        let error = parse_infer(body.as_bytes(), &WireLimits::default()).expect_err(body);
-        assert_eq!(error.to_string(), sentence);
     }
 }
