@@ -135,9 +135,7 @@ export function questions(viewer, layers) {
     const group = groups.find((group) => group.modality === $("modality").value);
     if (group) askHere(group.targets);
   });
-  $("joint").addEventListener("change", () => {
-    again();
-  });
+  $("joint").addEventListener("change", again);
   $("whole").addEventListener("click", askWhole);
   $("cancel").addEventListener("click", () => work?.controller.abort());
   layers.addEventListener("change", suggest);

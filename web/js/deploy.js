@@ -51,12 +51,12 @@ export async function deploy(model, endpoints, changed) {
   toast(`${values.name} is loading its model.`);
   await loaded(deployment);
   const share = Number(values.traffic);
+  let { traffic } = (await server.manage(at)).properties;
   if (share > 0) {
-    const { properties } = await server.manage(at);
-    const traffic = shared(properties.traffic, values.name, share);
+    traffic = shared(traffic, values.name, share);
     await server.manage(at, { method: "PATCH", json: { properties: { traffic } } });
   }
-  return `${values.name} is ready and gets ${share} % of the traffic of ${endpoint}.`;
+  return `${values.name} is ready and gets ${traffic[values.name] ?? 0} % of the traffic of ${endpoint}.`;
 }
 
 async function loaded(deployment) {
@@ -68,7 +68,10 @@ async function loaded(deployment) {
   }
 }
 
-/** Traffic in which `name` gets `share` percent and the others keep their proportions, in whole numbers that add up. */
+/**
+ * Traffic in which `name` gets `share` percent and the others keep their proportions, in whole numbers that add up; all of
+ * it where nobody else gets any.
+ */
 export function shared(traffic, name, share) {
   const others = Object.entries(traffic).filter(([other, percent]) => other !== name && percent > 0);
   const sum = others.reduce((total, [, percent]) => total + percent, 0);

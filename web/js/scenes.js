@@ -64,7 +64,8 @@ export class Volume {
     Object.assign(this, header);
     this.values = voxels;
     this.voxels = header.dimensions.reduce((product, side) => product * side, 1);
-    this.tone = { ...header.tone };
+    // What the viewer may drag; colours have no window.
+    this.tone = header.tone && { ...header.tone };
     this.isGray = header.kind !== "rgb8";
   }
 

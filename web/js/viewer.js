@@ -7,7 +7,7 @@ export class Viewer extends EventTarget {
   scene = null;
   plane = "";
   index = 0;
-  /** Draws the layers over the picture: (context, viewer) => void. */
+  /** Draws the layers over the picture, in its pixels. */
   paint = () => {};
   #zoom = 1;
   #center = { x: 0, y: 0 };
@@ -107,7 +107,7 @@ export class Viewer extends EventTarget {
     context.imageSmoothingEnabled = Math.min(sx, sy) < 3;
     context.imageSmoothingQuality = "high";
     context.drawImage(this.scene.draw(this.plane, this.index), 0, 0, width, height);
-    this.paint(context, this);
+    this.paint(context);
     this.#scaleBar();
   }
 

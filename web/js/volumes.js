@@ -16,10 +16,10 @@ export const WINDOWS = {
 };
 
 /** Reads files of one scan. The reply is a length, a header in JSON, and the voxels. */
-export async function openVolume(files, signal) {
+export async function openVolume(files) {
   const form = new FormData();
   for (const file of files) form.append("file", file, "slice");
-  const reply = await server.call("/api/v1/volume", { body: form, signal, as: "bytes" });
+  const reply = await server.call("/api/v1/volume", { body: form, as: "bytes" });
   const length = new DataView(reply).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(reply, 4, length)));
   const voxels = new KINDS[header.kind](reply, 4 + length);

@@ -1,7 +1,7 @@
 // The page in a real browser, against a real server: `node page.mjs PROGRAM [SCREENSHOTS]`.
 //
-// PROGRAM is `medparse`, with the bundled model and an untrained second one, or the server's example `stub`; CHROMIUM names the browser, /usr/bin/chromium by
-// default. PAGE_FILES=FOLDER takes the page's files from a folder instead of the program.
+// PROGRAM is `medparse`, with the bundled model and an untrained second one, or the server's example `stub`; CHROMIUM
+// names the browser, /usr/bin/chromium by default. PAGE_FILES=FOLDER takes the page's files from a folder instead of the program.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
