@@ -18,6 +18,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::AppState;
+use crate::app::is_public;
 use crate::errors::ApiError;
 
 /// How long a writer that failed waits before it tries again.
@@ -50,7 +51,7 @@ enum Message {
 pub(crate) struct Entry<'a> {
     pub(crate) time: String,
     pub(crate) id: &'a str,
-    /// `key:ID`, `endpoint:NAME/primary`, `token:AUDIENCE`, `anyone` (nobody is asked), or `nobody`.
+    /// As [`identify`](crate::auth::identify) names callers.
     pub(crate) who: &'a str,
     pub(crate) peer: Option<String>,
     pub(crate) method: &'a str,
@@ -190,13 +191,6 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
-}
-
-/// Paths that ask nobody for a key and leave no line: health checks, the page, descriptions.
-pub(crate) fn is_public(path: &str) -> bool {
-    const PUBLIC: [&str; 8] =
-        ["/", "/ready", "/ping", "/health", "/version", "/swagger.json", "/v2", "/api/v1/server"];
-    PUBLIC.contains(&path) || path.starts_with("/ui") || path.starts_with("/v2/health/")
 }
 
 /// Refuses requests while they could not be put on record.

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::AppState;
 use crate::errors::ApiError;
+use crate::hex::hex;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MS_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
@@ -52,6 +53,6 @@ pub(crate) fn new_id() -> String {
     let mut bits: [u8; 16] = crate::auth::random_bytes();
     bits[6] = bits[6] & 0x0f | 0x40;
     bits[8] = bits[8] & 0x3f | 0x80;
-    let hex: String = bits.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&bits);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -5,8 +5,9 @@
 //! as a [`ModelLoader`]; it parses no command line.
 //!
 //! # A request on its way
-//! ids → log and audit line → keys of the issuer → audit log writable → rate of the caller → compression → guard of key-less servers → route → key or token → deployment by header or traffic →
-//! body (size, time, memory) → place in the queue or 429 → JSON, base64, picture (4xx names row and column) → slot and
+//! ids → keys of the issuer → log and audit line → audit log writable → rate of the caller → compression → guard of
+//! key-less servers → encoding of the body → route → key or token → deployment by header or traffic → body (size, time,
+//! memory) → place in the queue or 429 → JSON, base64, picture (4xx names row and column) → slot and
 //! deadline → model → masks at one bit a pixel → streamed reply.
 
 pub mod admin;
@@ -14,6 +15,7 @@ mod app;
 mod audit;
 mod auth;
 pub mod azure;
+mod base;
 mod body;
 mod config;
 mod connection;
@@ -21,6 +23,7 @@ mod encodings;
 mod errors;
 mod export;
 mod health;
+mod hex;
 mod ids;
 mod limits;
 mod linger;

@@ -1,7 +1,7 @@
 //! `/ui/`: the page, embedded in the program. It asks this server only, and takes scripts and styles from it only.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::AppState;
 use crate::errors::ApiError;
+use crate::hex::hex;
 
 /// Nothing from elsewhere, nothing inline; pictures that are chosen or drawn are `blob:` addresses.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
@@ -79,16 +80,12 @@ async fn redirect() -> Redirect {
 }
 
 /// `GET /ui/`.
-async fn index(state: State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
-    file(state, Path("index.html".to_owned()), headers).await
+async fn index(headers: HeaderMap) -> Result<Response, ApiError> {
+    file(Path("index.html".to_owned()), headers).await
 }
 
 /// `GET /ui/{path}`.
-async fn file(
-    State(_): State<AppState>,
-    Path(path): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+async fn file(Path(path): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let Some(asset) = ASSETS.iter().find(|asset| asset.path == path) else {
         return Err(ApiError::NotFound("the page has no such file".to_owned()));
     };
@@ -112,8 +109,4 @@ async fn file(
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::AppState;
+use crate::app::is_public;
 use crate::auth::identify;
 use crate::errors::{ApiError, Rejection};
 
@@ -126,7 +127,7 @@ impl Rates {
 
 /// Turns requests away whose caller has used its rate up. Health checks and the page are free.
 pub(crate) async fn limit(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if !crate::audit::is_public(request.uri().path()) {
+    if !is_public(request.uri().path()) {
         let caller = identify(&state, request.headers());
         if let Err(wait) = state.rates().take(&caller.to_string(), caller.rate) {
             let seconds = wait.as_secs_f64().ceil().clamp(1.0, 3600.0) as u64;

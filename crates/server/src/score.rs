@@ -4,6 +4,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 
+use crate::base::Base;
 use crate::body::{Held, read_json};
 use crate::errors::ApiError;
 use crate::prepare::Form;
@@ -34,12 +35,11 @@ pub(crate) struct ScoreQuery {
 pub(crate) async fn get(
     State(state): State<AppState>,
     endpoint: Option<Path<String>>,
+    Base(base): Base,
     Query(query): Query<ScoreQuery>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let log = RequestLog::of(&request);
-    let host = request.headers().get(axum::http::header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.unwrap_or("localhost:5001").to_owned();
     let path = request.uri().path().to_owned();
     let route =
         route(&state, endpoint.as_ref().map(|Path(name)| name.as_str()), request.headers())?;
@@ -55,13 +55,12 @@ pub(crate) async fn get(
         None => (read_json(&state, request).await?, Form::Score),
     };
     if held.bytes.is_empty() {
-        return Err(ApiError::BadRequest(how_to_call(&state, &host, &path)));
+        return Err(ApiError::BadRequest(how_to_call(&state, &base, &path)));
     }
     answer_held(state, route, held, exchange(endpoint, form), log).await
 }
 
-fn how_to_call(state: &AppState, host: &str, path: &str) -> String {
-    let base = state.config().public_url.clone().unwrap_or_else(|| format!("http://{host}"));
+fn how_to_call(state: &AppState, base: &str, path: &str) -> String {
     let key = (state.config().access == Access::Keys).then_some("KEY");
     let line = curl_line(&format!("{base}{path}"), key, None);
     format!("GET {path} takes the request as its body or as ?input_data=; for example: {line}")

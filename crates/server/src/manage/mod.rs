@@ -1,7 +1,6 @@
 //! The management API: the part of Azure Resource Manager that azure-ai-ml uses for online endpoints, on the state
 //! that `/score` serves; and the keys, which Azure has no API for.
 
-mod base;
 mod credentials;
 mod deployments;
 mod endpoints;
@@ -16,7 +15,6 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 
-pub(crate) use base::Scheme;
 pub(crate) use models::model_name;
 pub(crate) use resource::workspace_id;
 

@@ -3,7 +3,7 @@
 //! One file and not an embedded database, because the state is small (a few kilobytes), because `medparse keys` must
 //! be able to change it while a server runs (an embedded database locks its file for one process), and because an
 //! operator can read it. Writers hold an advisory lock, write a temporary file, flush it to the disk and rename it
-//! over the old one; a server notices the new file by its identity, with one `stat` a request.
+//! over the old one; a server notices the new file by its identity, with one `stat` each time it looks.
 
 mod records;
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Rate;
+use crate::hex::hex;
 
 /// The whole state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ pub enum AuthMode {
     Key,
     /// Tokens that the endpoint hands out to managers and that expire.
     AmlToken,
-    /// Tokens of the local managed-identity source, which expire.
+    /// Tokens of the local managed-identity source or of the issuer outside, which expire.
     AadToken,
 }
 
@@ -237,8 +238,7 @@ pub struct KeyHash(pub(crate) [u8; 32]);
 
 impl Serialize for KeyHash {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let hex: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        serializer.serialize_str(&hex)
+        serializer.serialize_str(&hex(&self.0))
     }
 }
 
