@@ -88,7 +88,7 @@ struct Settings {
     request_timeout_ms: Option<u64>,
 }
 
-/// Members of Azure's deployment files that have no effect here, and `endpoint_name`, which has been read.
+/// Members of Azure's deployment files that have no effect on what a deployment answers.
 const TOLERATED: [&str; 17] = [
     "$schema",
     "name",
@@ -305,5 +305,10 @@ instance_count: 1
             wrong.apply(&mut Document::default(), &[]),
             Err(AdminError::TrafficUnknown(_))
         ));
+        for setting in ["threads: 0", "request_settings: {request_timeout_ms: 0}"] {
+            let text = format!("name: e\ndeployments: {{d: {{model: m, {setting}}}}}");
+            let zero = Manifest::parse(&text).unwrap().apply(&mut Document::default(), &[]);
+            assert!(matches!(zero, Err(AdminError::Number { .. })), "{setting}");
+        }
     }
 }

@@ -8,11 +8,13 @@ use axum::response::Response;
 use medparse_wire::{ModelMetadata, ServerMetadata};
 
 use crate::AppState;
+use crate::admin::find_endpoint;
 use crate::errors::ApiError;
 use crate::health::v2_answer;
 use crate::prepare::Form;
 use crate::routing::{DEPLOYMENT, Target, target};
 use crate::scoring::{Exchange, Reply, answer};
+use crate::store::Document;
 
 /// `GET /v2`.
 pub(crate) async fn server() -> Json<ServerMetadata> {
@@ -29,8 +31,7 @@ enum Named {
     Endpoint(String),
 }
 
-fn resolve(state: &AppState, name: &str) -> Result<Named, ApiError> {
-    let document = state.document()?;
+fn resolve(document: &Document, name: &str) -> Result<Named, ApiError> {
     if let Some(endpoint) = &document.default_endpoint
         && document
             .endpoints
@@ -50,10 +51,10 @@ fn resolve(state: &AppState, name: &str) -> Result<Named, ApiError> {
 /// The deployment to describe: the one named, or the endpoint's with the largest share of its traffic.
 fn described(state: &AppState, name: &str) -> Result<Target, ApiError> {
     let document = state.document()?;
-    let (endpoint, deployment) = match resolve(state, name)? {
+    let (endpoint, deployment) = match resolve(&document, name)? {
         Named::Deployment { endpoint, name } => (endpoint, name),
         Named::Endpoint(endpoint) => {
-            let record = &document.endpoints[&endpoint];
+            let record = find_endpoint(&document, &endpoint)?;
             let largest =
                 record.traffic.iter().max_by_key(|(_, percent)| **percent).map(|(name, _)| name);
             let Some(deployment) = largest.or_else(|| record.deployments.keys().next()).cloned()
@@ -65,8 +66,7 @@ fn described(state: &AppState, name: &str) -> Result<Target, ApiError> {
             (endpoint, deployment)
         }
     };
-    let record = document.endpoints.get(&endpoint).ok_or(ApiError::Internal)?;
-    target(state, &endpoint, record, &deployment)
+    target(state, &endpoint, find_endpoint(&document, &endpoint)?, &deployment)
 }
 
 /// `GET /v2/models/{name}`.
@@ -103,7 +103,7 @@ pub(crate) async fn infer(
     if names.version.is_some() {
         check_version(&described(&state, names.name())?, &names)?;
     }
-    let endpoint = match resolve(&state, names.name())? {
+    let endpoint = match resolve(&*state.document()?, names.name())? {
         Named::Endpoint(endpoint) => endpoint,
         Named::Deployment { endpoint, name } => {
             let value = HeaderValue::from_str(&name).map_err(|_| ApiError::Internal)?;

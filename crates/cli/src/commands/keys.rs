@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use medparse_server::admin::{
-    KeyGrant, WhichKey, endpoint_keys, grant_key, regenerate_key, revoke_key, rotate_key,
+    KeyGrant, KeySlot, endpoint_keys, grant_key, regenerate_key, revoke_key, rotate_key,
 };
 use medparse_server::store::{AuthMode, Document, Scope};
 use medparse_server::{AdminError, Rate, SecretText, Store};
@@ -222,8 +222,8 @@ fn rotate(arguments: &Rotate) -> Result<()> {
     );
     let name = endpoint_or_default(&*store.read()?, arguments.endpoint.as_deref())?;
     let which = match slot {
-        Slot::Primary => WhichKey::Primary,
-        Slot::Secondary => WhichKey::Secondary,
+        Slot::Primary => KeySlot::Primary,
+        Slot::Secondary => KeySlot::Secondary,
     };
     store.update(|document| regenerate_key(document, &name, which))?;
     let keys = keys_of(&store, &name)?;

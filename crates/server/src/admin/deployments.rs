@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::lifetime::add;
-use super::{AdminError, Put, check_name, find_endpoint};
+use super::{AdminError, Put, check_name, endpoint_mut, find_deployment};
 use crate::store::{DeploymentRecord, Document, Extra, RequestSettings};
 
 /// What a deployment shall be.
@@ -42,9 +42,17 @@ pub fn put_deployment(
     {
         return Err(AdminError::Precision(precision.clone()));
     }
+    // A model on no thread and a row without time would answer nobody.
+    let numbers = [
+        ("the number of threads", spec.threads.map(|threads| threads as u64)),
+        ("the time for a row in milliseconds", spec.request_settings.timeout_ms),
+    ];
+    if let Some((what, _)) = numbers.into_iter().find(|(_, number)| *number == Some(0)) {
+        return Err(AdminError::Number { what, found: "0".to_owned() });
+    }
     let now = Timestamp::now();
     let expires = spec.expires_in.map(|lifetime| add(now, lifetime)).transpose()?;
-    let deployments = &mut find_endpoint(document, endpoint)?.deployments;
+    let deployments = &mut endpoint_mut(document, endpoint)?.deployments;
     let created = deployments.get(name).map(|existing| existing.created);
     let record = DeploymentRecord {
         model: spec.model,
@@ -69,13 +77,8 @@ pub fn delete_deployment(
     endpoint: &str,
     name: &str,
 ) -> Result<(), AdminError> {
-    let record = find_endpoint(document, endpoint)?;
-    if !record.deployments.contains_key(name) {
-        return Err(AdminError::NoDeployment {
-            endpoint: endpoint.to_owned(),
-            name: name.to_owned(),
-        });
-    }
+    let record = endpoint_mut(document, endpoint)?;
+    find_deployment(record, endpoint, name)?;
     if let Some(&percent) = record.traffic.get(name) {
         return Err(AdminError::InTraffic { name: name.to_owned(), percent });
     }
@@ -84,8 +87,8 @@ pub fn delete_deployment(
     Ok(())
 }
 
-/// Deletes the deployments whose time is over and the keys that nobody can use any more; answers whether there
-/// were any. Traffic that went to such a deployment is shared among the others in proportion.
+/// Deletes the deployments whose time is over, and of rotated keys the old ones whose grace is; answers whether there
+/// were any. An expired key stays listed until it is revoked, so that whoever shows it is told why it fails. Traffic that went to such a deployment is shared among the others in proportion.
 pub fn delete_expired(document: &mut Document, now: Timestamp) -> bool {
     let mut changed = false;
     for endpoint in document.endpoints.values_mut() {

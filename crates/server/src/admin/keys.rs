@@ -3,28 +3,11 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::lifetime::add;
-use super::{AdminError, find_endpoint};
+use super::{AdminError, endpoint_mut, find_deployment, find_endpoint};
 use crate::Rate;
 use crate::auth::{KeySlot, SecretText, endpoint_key, hash_key, new_key, random_bytes};
+use crate::hex::hex;
 use crate::store::{AuthMode, Document, KeyRecord, RetiredKey, Scope, Store};
-
-/// Which of the two keys of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhichKey {
-    /// The primary key.
-    Primary,
-    /// The secondary key.
-    Secondary,
-}
-
-impl From<WhichKey> for KeySlot {
-    fn from(which: WhichKey) -> Self {
-        match which {
-            WhichKey::Primary => Self::Primary,
-            WhichKey::Secondary => Self::Secondary,
-        }
-    }
-}
 
 /// The primary and secondary key of an endpoint.
 ///
@@ -35,10 +18,8 @@ pub fn endpoint_keys(
     document: &Document,
     name: &str,
 ) -> Result<[SecretText; 2], AdminError> {
-    let endpoint =
-        document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.to_owned()))?;
-    Ok([KeySlot::Primary, KeySlot::Secondary]
-        .map(|slot| endpoint_key(store.secret(), endpoint, slot)))
+    let endpoint = find_endpoint(document, name)?;
+    Ok(KeySlot::ALL.map(|slot| endpoint_key(store.secret(), endpoint, slot)))
 }
 
 /// Replaces one key of an endpoint; the old one fails on the next request, the other stays valid.
@@ -48,13 +29,13 @@ pub fn endpoint_keys(
 pub fn regenerate_key(
     document: &mut Document,
     name: &str,
-    which: WhichKey,
+    slot: KeySlot,
 ) -> Result<(), AdminError> {
-    let endpoint = find_endpoint(document, name)?;
+    let endpoint = endpoint_mut(document, name)?;
     if endpoint.auth_mode != AuthMode::Key {
         return Err(AdminError::NotKeyed { name: name.to_owned(), mode: endpoint.auth_mode });
     }
-    endpoint.key_generations[KeySlot::from(which).index()] += 1;
+    endpoint.key_generations[slot.index()] += 1;
     endpoint.modified = Timestamp::now();
     Ok(())
 }
@@ -94,20 +75,14 @@ pub fn grant_key(
     };
     if let Some(name) = &endpoint {
         let record = find_endpoint(document, name)?;
-        if let Some(deployment) = &grant.deployment
-            && !record.deployments.contains_key(deployment)
-        {
-            return Err(AdminError::NoDeployment {
-                endpoint: name.clone(),
-                name: deployment.clone(),
-            });
+        if let Some(deployment) = &grant.deployment {
+            find_deployment(record, name, deployment)?;
         }
     }
     let now = Timestamp::now();
     let key = new_key();
-    let id: String = random_bytes::<5>().iter().map(|byte| format!("{byte:02x}")).collect();
     let record = KeyRecord {
-        id,
+        id: hex(&random_bytes::<5>()),
         hash: hash_key(key.expose()),
         retired: None,
         scopes: grant.scopes,

@@ -6,15 +6,14 @@ mod error;
 mod keys;
 mod lifetime;
 
+pub use crate::auth::KeySlot;
 pub use deployments::{DeploymentSpec, delete_deployment, delete_expired, put_deployment};
 pub use endpoints::{EndpointSpec, delete_endpoint, put_endpoint};
 pub use error::AdminError;
-pub use keys::{
-    KeyGrant, WhichKey, endpoint_keys, grant_key, regenerate_key, revoke_key, rotate_key,
-};
+pub use keys::{KeyGrant, endpoint_keys, grant_key, regenerate_key, revoke_key, rotate_key};
 pub use lifetime::parse_lifetime;
 
-use crate::store::{Document, EndpointRecord};
+use crate::store::{DeploymentRecord, Document, EndpointRecord};
 
 /// Whether something was there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +24,28 @@ pub enum Put {
     Updated,
 }
 
-fn find_endpoint<'a>(
+/// The endpoint of that name, or [`AdminError::NoEndpoint`].
+pub(crate) fn find_endpoint<'a>(
+    document: &'a Document,
+    name: &str,
+) -> Result<&'a EndpointRecord, AdminError> {
+    document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.to_owned()))
+}
+
+/// The deployment of that name, or [`AdminError::NoDeployment`]; `record` is the endpoint named `endpoint`.
+pub(crate) fn find_deployment<'a>(
+    record: &'a EndpointRecord,
+    endpoint: &str,
+    name: &str,
+) -> Result<&'a DeploymentRecord, AdminError> {
+    record.deployments.get(name).ok_or_else(|| AdminError::NoDeployment {
+        endpoint: endpoint.to_owned(),
+        name: name.to_owned(),
+    })
+}
+
+/// As [`find_endpoint`], to change it.
+fn endpoint_mut<'a>(
     document: &'a mut Document,
     name: &str,
 ) -> Result<&'a mut EndpointRecord, AdminError> {

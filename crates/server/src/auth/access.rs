@@ -144,7 +144,7 @@ fn is_endpoint_key(state: &AppState, endpoint: &EndpointRecord, secret: &str) ->
     let hash = hash_key(secret);
     let given = &state.config().given_keys;
     if given.is_empty() {
-        let [primary, secondary] = [KeySlot::Primary, KeySlot::Secondary].map(|slot| {
+        let [primary, secondary] = KeySlot::ALL.map(|slot| {
             hash_key(endpoint_key(state.store().secret(), endpoint, slot).expose()).matches(&hash)
         });
         return primary | secondary;

@@ -25,8 +25,8 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Who sent these headers: `key:ID`, `endpoint:NAME/primary`, `given:primary`, `token:…`, `issuer:SUBJECT`; `anyone` where nobody is
-/// asked, `nobody` where nothing valid was shown.
+/// Who sent these headers: `key:ID`, `endpoint:NAME/primary`, `given:primary`, `token:ENDPOINT`, `token:RESOURCE` or
+/// `issuer:SUBJECT`; `anyone` where nobody is asked, `nobody` where nothing valid was shown.
 pub(crate) fn identify(state: &AppState, headers: &HeaderMap) -> Caller {
     let named = |name: String| Caller { name, rate: None };
     if state.config().access == Access::Open {
@@ -53,18 +53,17 @@ pub(crate) fn identify(state: &AppState, headers: &HeaderMap) -> Caller {
 /// The endpoint whose key this is, and which of the two.
 fn endpoint_of(state: &AppState, document: &Document, secret: &str) -> Option<String> {
     let hash = hash_key(secret);
-    let slots = [(KeySlot::Primary, "primary"), (KeySlot::Secondary, "secondary")];
     let given = &state.config().given_keys;
     if !given.is_empty() {
-        let mut pairs = given.iter().zip(slots);
+        let mut pairs = given.iter().zip(KeySlot::ALL);
         let found = pairs.find(|(key, _)| hash_key(key.expose()).matches(&hash));
-        return found.map(|(_, (_, name))| format!("given:{name}"));
+        return found.map(|(_, slot)| format!("given:{}", slot.name()));
     }
     let is_key = |endpoint: &EndpointRecord, slot| {
         hash_key(endpoint_key(state.store().secret(), endpoint, slot).expose()).matches(&hash)
     };
     document.endpoints.iter().find_map(|(name, endpoint)| {
-        let slot = slots.into_iter().find(|(slot, _)| is_key(endpoint, *slot))?;
-        Some(format!("endpoint:{name}/{}", slot.1))
+        let slot = KeySlot::ALL.into_iter().find(|&slot| is_key(endpoint, slot))?;
+        Some(format!("endpoint:{name}/{}", slot.name()))
     })
 }

@@ -56,7 +56,7 @@ pub(crate) async fn token_route(
         ));
     }
     let now = Timestamp::now();
-    let expires = now.as_second() + i64::try_from(ISSUED_FOR.as_secs()).unwrap_or(0);
+    let expires = now.as_second() + ISSUED_FOR.as_secs();
     let token = issue_token(state.store().secret(), &audience, now);
     Ok(Json(json!({
         "access_token": token.expose(),

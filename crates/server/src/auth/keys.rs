@@ -5,18 +5,29 @@ use subtle::ConstantTimeEq;
 use super::secret::{MasterSecret, SecretText, random_bytes};
 use crate::store::{EndpointRecord, KeyHash};
 
-/// The two keys of an endpoint.
+/// Which of the two keys of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeySlot {
+pub enum KeySlot {
+    /// The primary key.
     Primary,
+    /// The secondary key.
     Secondary,
 }
 
 impl KeySlot {
+    pub(crate) const ALL: [Self; 2] = [Self::Primary, Self::Secondary];
+
     pub(crate) fn index(self) -> usize {
         match self {
             Self::Primary => 0,
             Self::Secondary => 1,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
         }
     }
 }
@@ -33,8 +44,7 @@ pub(crate) fn endpoint_key(
     slot: KeySlot,
 ) -> SecretText {
     let generation = endpoint.key_generations[slot.index()].to_string();
-    let name = if slot == KeySlot::Primary { "primary" } else { "secondary" };
-    let bits = secret.derive("endpoint key", &[&endpoint.nonce, name, &generation]);
+    let bits = secret.derive("endpoint key", &[&endpoint.nonce, slot.name(), &generation]);
     SecretText::new(format!("mpe_{}", URL_SAFE_NO_PAD.encode_to_string(bits)))
 }
 

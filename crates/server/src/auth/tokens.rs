@@ -3,16 +3,14 @@
 //! The header is compared as a whole and never interpreted, which leaves nothing of the family of mistakes in which a
 //! token chooses its own algorithm.
 
-use std::time::Duration;
-
 use base64_simd::URL_SAFE_NO_PAD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::secret::{MasterSecret, SecretText};
 
 /// How long a token is valid.
-pub(crate) const ISSUED_FOR: Duration = Duration::from_secs(3600);
+pub(crate) const ISSUED_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 const PURPOSE: &str = "token";
@@ -75,7 +73,7 @@ pub(crate) fn issue_token(
         sub: "local".to_owned(),
         iat: now,
         nbf: now,
-        exp: now + i64::try_from(ISSUED_FOR.as_secs()).unwrap_or(i64::MAX),
+        exp: now + ISSUED_FOR.as_secs(),
     };
     let payload = serde_json::to_string(&claims).unwrap_or_default();
     let signed = format!(

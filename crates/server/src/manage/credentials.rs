@@ -1,11 +1,11 @@
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::endpoints::EndpointPath;
-use crate::admin::{WhichKey, endpoint_keys, regenerate_key};
+use crate::admin::{KeySlot, endpoint_keys, find_endpoint, regenerate_key};
 use crate::auth::{Audience, ISSUED_FOR, issue_token};
 use crate::body::read_object;
 use crate::errors::ApiError;
@@ -18,14 +18,12 @@ pub(super) async fn list_keys(
     Path(path): Path<EndpointPath>,
 ) -> Result<Json<Value>, ApiError> {
     let document = state.document()?;
+    find_endpoint(&document, &path.endpoint)?;
     let [primary, secondary] = match &state.config().given_keys[..] {
         [] => endpoint_keys(state.store(), &document, &path.endpoint)?,
         [only] => [only.clone(), only.clone()],
         [primary, secondary, ..] => [primary.clone(), secondary.clone()],
     };
-    if !document.endpoints.contains_key(&path.endpoint) {
-        return Err(AdminError::NoEndpoint(path.endpoint).into());
-    }
     Ok(Json(json!({ "primaryKey": primary.expose(), "secondaryKey": secondary.expose() })))
 }
 
@@ -44,15 +42,15 @@ pub(super) async fn regenerate_keys(
     request: Request,
 ) -> Result<(), ApiError> {
     let asked: Regenerate = read_object(&state, request).await?;
-    let which = match asked.key_type.to_ascii_lowercase().as_str() {
-        "primary" => WhichKey::Primary,
-        "secondary" => WhichKey::Secondary,
+    let slot = match asked.key_type.to_ascii_lowercase().as_str() {
+        "primary" => KeySlot::Primary,
+        "secondary" => KeySlot::Secondary,
         _ => return Err(ApiError::BadRequest("keyType must be Primary or Secondary".to_owned())),
     };
     if !state.config().given_keys.is_empty() {
         return Err(AdminError::KeysGiven.into());
     }
-    state.change(move |document| regenerate_key(document, &path.endpoint, which)).await
+    state.change(move |document| regenerate_key(document, &path.endpoint, slot)).await
 }
 
 /// `POST onlineEndpoints/{endpoint}/token`.
@@ -61,10 +59,7 @@ pub(super) async fn token(
     Path(path): Path<EndpointPath>,
 ) -> Result<Json<Value>, ApiError> {
     let document = state.document()?;
-    let endpoint = document
-        .endpoints
-        .get(&path.endpoint)
-        .ok_or_else(|| AdminError::NoEndpoint(path.endpoint.clone()))?;
+    let endpoint = find_endpoint(&document, &path.endpoint)?;
     if endpoint.auth_mode != AuthMode::AmlToken {
         let sentence =
             format!("the endpoint hands out no tokens: its auth_mode is {}", endpoint.auth_mode);
@@ -73,12 +68,10 @@ pub(super) async fn token(
     let now = Timestamp::now();
     let token =
         issue_token(state.store().secret(), &Audience::Endpoint(endpoint.nonce.clone()), now);
-    let lifetime = i64::try_from(ISSUED_FOR.as_secs()).unwrap_or(i64::MAX);
-    let refresh = now + SignedDuration::from_secs(lifetime / 2);
     Ok(Json(json!({
         "accessToken": token.expose(),
-        "expiryTimeUtc": now.as_second() + lifetime,
-        "refreshAfterTimeUtc": refresh.as_second(),
+        "expiryTimeUtc": (now + ISSUED_FOR).as_second(),
+        "refreshAfterTimeUtc": (now + ISSUED_FOR / 2).as_second(),
         "tokenType": "Bearer",
     })))
 }

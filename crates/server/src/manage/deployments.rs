@@ -4,17 +4,20 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::SignedDuration;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::base::Base;
 use super::endpoints::EndpointPath;
 use super::models::model_name;
-use super::resource;
-use crate::admin::{DeploymentSpec, Put, delete_deployment, parse_lifetime, put_deployment};
+use super::resource::{self, Body};
+use crate::admin::{
+    DeploymentSpec, Put, delete_deployment, find_deployment, find_endpoint, parse_lifetime,
+    put_deployment,
+};
+use crate::base::Base;
 use crate::body::read_object;
 use crate::errors::ApiError;
 use crate::runtime::Status;
-use crate::store::{DeploymentRecord, Extra, RequestSettings};
+use crate::store::{DeploymentRecord, RequestSettings};
 use crate::{AdminError, AppState};
 
 /// Where clients of Azure Resource Manager look for how far a long-running change is.
@@ -26,17 +29,6 @@ pub(super) struct DeploymentPath {
     deployment: String,
 }
 
-/// What a client sends to make or change a deployment.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Body {
-    tags: Option<Map<String, Value>>,
-    properties: Map<String, Value>,
-    sku: Option<Value>,
-    kind: Option<Value>,
-    identity: Option<Value>,
-}
-
 /// `GET onlineEndpoints/{endpoint}/deployments`.
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -44,12 +36,11 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let document = state.document()?;
     let name = &path.endpoint;
-    let endpoint =
-        document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.clone()))?;
+    let endpoint = find_endpoint(&document, name)?;
     let shown = |(deployment, record): (&String, &DeploymentRecord)| {
         resource::deployment(&state, name, deployment, record)
     };
-    Ok(Json(resource::list(endpoint.deployments.iter().map(shown).collect())))
+    Ok(Json(resource::page(endpoint.deployments.iter().map(shown).collect())))
 }
 
 /// `GET onlineEndpoints/{endpoint}/deployments/{deployment}`.
@@ -91,7 +82,7 @@ pub(super) async fn put(
 /// What the body asks for. Settings that Azure has no word for are environment variables of the deployment, under the
 /// names that they have for `medparse serve`.
 fn spec(state: &AppState, body: Body) -> Result<DeploymentSpec, ApiError> {
-    let properties = body.properties;
+    let properties = &body.properties;
     let model = properties.get("model").and_then(Value::as_str).unwrap_or_default();
     let variable = |name: &str| {
         let value = properties.get("environmentVariables")?.get(name)?;
@@ -108,9 +99,6 @@ fn spec(state: &AppState, body: Body) -> Result<DeploymentSpec, ApiError> {
         variable("MEDPARSE_EXPIRES_IN").map(|text| parse_lifetime(&text)).transpose()?;
     let timeout =
         properties.get("requestSettings").and_then(|settings| settings.get("requestTimeout"));
-    let members = [("sku", body.sku), ("kind", body.kind), ("identity", body.identity)];
-    let members =
-        members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     Ok(DeploymentSpec {
         model: model_name(&state.runtime().catalog(), model),
         precision: variable("MEDPARSE_PRECISION"),
@@ -119,7 +107,7 @@ fn spec(state: &AppState, body: Body) -> Result<DeploymentSpec, ApiError> {
             timeout_ms: timeout.and_then(Value::as_str).map(millis).transpose()?,
         },
         expires_in,
-        extra: Extra { tags: body.tags.unwrap_or_default(), properties, members },
+        extra: body.extra(),
     })
 }
 
@@ -189,13 +177,6 @@ pub(super) async fn logs(
 
 fn find(state: &AppState, path: &DeploymentPath) -> Result<DeploymentRecord, ApiError> {
     let document = state.document()?;
-    let endpoint = document
-        .endpoints
-        .get(&path.endpoint)
-        .ok_or_else(|| AdminError::NoEndpoint(path.endpoint.clone()))?;
-    let missing = || AdminError::NoDeployment {
-        endpoint: path.endpoint.clone(),
-        name: path.deployment.clone(),
-    };
-    Ok(endpoint.deployments.get(&path.deployment).cloned().ok_or_else(missing)?)
+    let endpoint = find_endpoint(&document, &path.endpoint)?;
+    Ok(find_deployment(endpoint, &path.endpoint, &path.deployment)?.clone())
 }

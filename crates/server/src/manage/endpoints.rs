@@ -4,30 +4,19 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::base::Base;
-use super::resource;
-use crate::admin::{EndpointSpec, Put, delete_endpoint, put_endpoint};
+use super::resource::{self, Body};
+use crate::admin::{EndpointSpec, Put, delete_endpoint, find_endpoint, put_endpoint};
+use crate::base::Base;
 use crate::body::read_object;
 use crate::errors::ApiError;
-use crate::store::{AuthMode, Extra};
+use crate::store::{AuthMode, Document};
 use crate::{AdminError, AppState};
 
 #[derive(Deserialize)]
 pub(super) struct EndpointPath {
     pub(super) endpoint: String,
-}
-
-/// What a client sends to make or change an endpoint.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Body {
-    tags: Option<Map<String, Value>>,
-    properties: Map<String, Value>,
-    identity: Option<Value>,
-    kind: Option<Value>,
-    sku: Option<Value>,
 }
 
 /// `GET onlineEndpoints`.
@@ -36,12 +25,10 @@ pub(super) async fn list(
     Base(base): Base,
 ) -> Result<Json<Value>, ApiError> {
     let document = state.document()?;
-    let items = document
-        .endpoints
-        .keys()
-        .map(|name| shown(&state, &base, name))
-        .collect::<Result<_, _>>()?;
-    Ok(Json(resource::list(items)))
+    let names = document.endpoints.keys();
+    let items =
+        names.map(|name| shown(&state, &base, &document, name)).collect::<Result<_, _>>()?;
+    Ok(Json(resource::page(items)))
 }
 
 /// `GET onlineEndpoints/{endpoint}`.
@@ -50,13 +37,11 @@ pub(super) async fn show(
     Base(base): Base,
     Path(path): Path<EndpointPath>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(shown(&state, &base, &path.endpoint)?))
+    Ok(Json(shown(&state, &base, &*state.document()?, &path.endpoint)?))
 }
 
-fn shown(state: &AppState, base: &str, name: &str) -> Result<Value, ApiError> {
-    let document = state.document()?;
-    let record =
-        document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.to_owned()))?;
+fn shown(state: &AppState, base: &str, document: &Document, name: &str) -> Result<Value, ApiError> {
+    let record = find_endpoint(document, name)?;
     let is_default = document.default_endpoint.as_deref() == Some(name);
     Ok(resource::endpoint(state, base, name, record, is_default))
 }
@@ -68,15 +53,11 @@ pub(super) async fn put(
     Path(path): Path<EndpointPath>,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let body: Body = read_object(&state, request).await?;
+    let mut body: Body = read_object(&state, request).await?;
     let mut spec = spec(&body)?;
-    let mut properties = body.properties;
     // Keys are never written down, not even those that a client would choose.
-    properties.remove("keys");
-    let members = [("identity", body.identity), ("kind", body.kind), ("sku", body.sku)];
-    let members =
-        members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
-    spec.extra = Some(Extra { tags: body.tags.unwrap_or_default(), properties, members });
+    body.properties.remove("keys");
+    spec.extra = Some(body.extra());
     change(&state, &base, path.endpoint, spec).await
 }
 
@@ -90,10 +71,7 @@ pub(super) async fn patch(
     let body: Body = read_object(&state, request).await?;
     let mut spec = spec(&body)?;
     let document = state.document()?;
-    let name = &path.endpoint;
-    let record =
-        document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.clone()))?;
-    let mut extra = record.extra.clone();
+    let mut extra = find_endpoint(&document, &path.endpoint)?.extra.clone();
     if let Some(tags) = body.tags {
         extra.tags = tags;
     }
@@ -113,7 +91,7 @@ async fn change(
     let target = name.clone();
     let put = state.change(move |document| put_endpoint(document, &target, spec)).await?;
     let status = if put == Put::Created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(shown(state, base, &name)?)))
+    Ok((status, Json(shown(state, base, &*state.document()?, &name)?)))
 }
 
 fn spec(body: &Body) -> Result<EndpointSpec, ApiError> {

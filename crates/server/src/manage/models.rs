@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::resource::{list as page, workspace_id};
+use super::resource::{page, workspace_id};
 use crate::errors::ApiError;
 use crate::{AppState, CatalogEntry};
 

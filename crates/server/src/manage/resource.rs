@@ -1,11 +1,12 @@
 //! The shapes that Azure Resource Manager gives its resources.
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::AppState;
 use crate::runtime::Status;
-use crate::store::{DeploymentRecord, EndpointRecord};
+use crate::store::{DeploymentRecord, EndpointRecord, Extra};
 
 /// The region that resources of this server name.
 pub(super) const LOCATION: &str = "local";
@@ -17,6 +18,30 @@ pub(crate) fn workspace_id(state: &AppState) -> String {
         "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.MachineLearningServices/workspaces/{}",
         workspace.subscription_id, workspace.resource_group, workspace.name
     )
+}
+
+/// What a client sends to make or change a resource.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Body {
+    pub(super) tags: Option<Map<String, Value>>,
+    pub(super) properties: Map<String, Value>,
+    identity: Option<Value>,
+    kind: Option<Value>,
+    sku: Option<Value>,
+}
+
+impl Body {
+    /// What of it is kept as it was sent.
+    pub(super) fn extra(self) -> Extra {
+        let members = [("identity", self.identity), ("kind", self.kind), ("sku", self.sku)];
+        let members = members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        Extra {
+            tags: self.tags.unwrap_or_default(),
+            properties: self.properties,
+            members: members.collect(),
+        }
+    }
 }
 
 /// Who made and changed a resource, and when.
@@ -130,6 +155,6 @@ fn merge(into: &mut Map<String, Value>, own: Value) {
 }
 
 /// A page with everything on it.
-pub(super) fn list(items: Vec<Value>) -> Value {
+pub(super) fn page(items: Vec<Value>) -> Value {
     json!({ "value": items, "nextLink": null })
 }
