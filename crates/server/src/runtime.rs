@@ -1,6 +1,7 @@
 //! The deployments that run: what the state asks for, loaded in the background.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use medparse_wire::Fit;
 
 use crate::store::{DeploymentRecord, Document};
-use crate::{CatalogEntry, ModelLoader, ModelSpec, Segmenter};
+use crate::{CatalogEntry, LoadError, ModelLoader, ModelSpec, Segmenter};
 
 /// Lines of a deployment's log that are kept.
 const LOG_LINES: usize = 200;
@@ -114,7 +115,7 @@ impl Runtime {
         let mut slot = lock(&shared);
         let loaded = match slot.as_ref().and_then(Weak::upgrade) {
             Some(model) => Ok(model),
-            None => self.loader.load(spec).map(|segmenter| {
+            None => self.ask_loader(spec).map(|segmenter| {
                 let id = self.loads.fetch_add(1, Ordering::Relaxed);
                 Arc::new(LoadedModel { id, segmenter })
             }),
@@ -140,6 +141,14 @@ impl Runtime {
                 entry.status = Status::Failed(error.0);
             }
         }
+    }
+
+    /// A loader that panics has failed: its deployment must not seem to load for ever.
+    fn ask_loader(&self, spec: &ModelSpec) -> Result<Arc<dyn Segmenter>, LoadError> {
+        let loaded = catch_unwind(AssertUnwindSafe(|| self.loader.load(spec)));
+        loaded.unwrap_or_else(|_| {
+            Err(LoadError("loading it broke off; see what the server printed".to_owned()))
+        })
     }
 
     /// The model that answers for a deployment.

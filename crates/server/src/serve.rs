@@ -23,8 +23,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::{Service, ServiceExt};
 
+use crate::base::Scheme;
 use crate::connection::ImpatientWriter;
-use crate::manage::Scheme;
 use crate::telemetry::Peer;
 use crate::{AppState, Certificates, Timeouts, app};
 
@@ -186,11 +186,11 @@ impl Connections {
 
     /// Waits for the connections to end.
     async fn finish(self) -> Result<(), ServeError> {
-        let Self { graceful, timeouts, .. } = self;
-        let busy = graceful.count();
+        let Self { graceful, timeouts, places, .. } = self;
         match timeout(timeouts.shutdown, graceful.shutdown()).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(ServeError::Unfinished(busy)),
+            // Every open connection holds its place, and with it a reference to the places.
+            Err(_) => Err(ServeError::Unfinished(Arc::strong_count(&places) - 1)),
         }
     }
 }

@@ -5,13 +5,10 @@ mod common;
 use std::time::Duration;
 
 use axum::http::Method;
-use common::{Reply, TestServer, expected_mask, picture, score_body};
+use common::{Reply, TestServer, WORKSPACE, expected_mask, picture, score_body};
 use medparse_server::{Access, ServerConfig};
 use medparse_wire::read_score_reply;
 use serde_json::{Value, json};
-
-const WORKSPACE: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/medparse/providers/\
-    Microsoft.MachineLearningServices/workspaces/medparse";
 
 fn config() -> ServerConfig {
     ServerConfig { access: Access::Open, ..ServerConfig::default() }
@@ -156,6 +153,9 @@ async fn what_has_not_loaded_is_not_ready_and_says_why() {
         server.get("/ready").await.sentence(503, "NotReady"),
         "the deployment d is loading its model"
     );
+    deploy(&server, "panicked", json!({"model": "panic"})).await;
+    let shown = manage(&server, Method::GET, "/e/deployments/panicked", Value::Null).await.json();
+    assert_eq!(shown["properties"]["provisioningState"], "Failed");
     deploy(&server, "broken", json!({"model": "absent"})).await;
     let shown = manage(&server, Method::GET, "/e/deployments/broken", Value::Null).await.json();
     assert_eq!(shown["properties"]["provisioningState"], "Failed");

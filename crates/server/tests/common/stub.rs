@@ -151,7 +151,7 @@ impl Segmenter for Stub {
     }
 }
 
-/// Loads stubs: "bundled" and "second" at once, "slow" after half a second, anything else never.
+/// Loads stubs: "bundled" and "second" at once, "slow" after half a second, anything else never; panics over "panic".
 #[derive(Debug, Default)]
 pub struct StubLoader {
     /// How long a question takes.
@@ -167,6 +167,7 @@ impl ModelLoader for StubLoader {
         match spec.model.as_str() {
             "bundled" | "second" => {}
             "slow" => std::thread::sleep(Duration::from_millis(500)),
+            "panic" => panic!("the loader panics as it was asked to"),
             other => return Err(LoadError(format!("there is no model {other:?} on this machine"))),
         }
         let stub = Arc::new(Stub::new(&spec.model, self.delay, self.encode_delay));
