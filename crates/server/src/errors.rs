@@ -24,6 +24,9 @@ pub(crate) enum ApiError {
         "{place}: {prompts} masks of {width}×{height} pixels are more than the {limit} pixels accepted for one row"
     )]
     MasksTooLarge { place: Place, prompts: usize, width: u32, height: u32, limit: u64 },
+    /// The files of a scan.
+    #[error("{0}")]
+    Scan(Box<ImagingError>),
     #[error("row {row}: {reason}")]
     Unusable { row: usize, reason: String },
     #[error("{0}")]
@@ -111,6 +114,7 @@ impl ApiError {
                 _ => (S::UNPROCESSABLE_ENTITY, "InvalidImage"),
             },
             Self::MasksTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "MasksTooLarge"),
+            Self::Scan(_) => (S::UNPROCESSABLE_ENTITY, "InvalidScan"),
             Self::Unusable { .. } => (S::UNPROCESSABLE_ENTITY, "InvalidRow"),
             Self::BadRequest(_) => (S::BAD_REQUEST, "InvalidRequest"),
             Self::Unauthorized(_) => (S::UNAUTHORIZED, "Unauthorized"),
@@ -133,6 +137,19 @@ impl ApiError {
             Self::Offline(_) => (S::NOT_IMPLEMENTED, "NotAvailableOffline"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "InternalError"),
         }
+    }
+
+    /// The stable code for programs.
+    pub(crate) fn code(&self) -> &'static str {
+        self.answer().1
+    }
+
+    /// What is wrong with the files of a scan, without the server's own folder, which says nothing to whoever sent them.
+    pub(crate) fn scan(error: ImagingError) -> Self {
+        Self::Scan(match error {
+            ImagingError::InFile { error, .. } => error,
+            other => Box::new(other),
+        })
     }
 
     /// What the error counts as among the rejections, if it is one.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::AppState;
 use crate::errors::ApiError;
-use crate::scan::{FILE, Refusal, Sent, receive};
+use crate::scan::{FILE, Sent, receive};
 
 /// What the form says beside its files.
 #[derive(Deserialize)]
@@ -36,17 +36,22 @@ struct Finding {
 pub(crate) async fn export(
     State(state): State<AppState>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let sent = receive(&state, request).await?;
-    let (format, file) = sent.work(&state, encoded).await?;
-    let name = format!("attachment; filename=\"findings{}\"", format.ending());
-    let name = HeaderValue::from_str(&name).map_err(|_| ApiError::Internal)?;
+    let (format, file) = sent.work(encoded).await?;
+    attachment(&format!("findings{}", format.ending()), file)
+}
+
+/// A file as a reply, under a name to save it by.
+pub(crate) fn attachment(name: &str, file: Vec<u8>) -> Result<Response, ApiError> {
+    let name = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))
+        .map_err(|_| ApiError::Internal)?;
     let kind = HeaderValue::from_static("application/octet-stream");
     Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], file).into_response())
 }
 
-fn encoded(sent: &mut Sent) -> Result<(OutputFormat, Vec<u8>), Refusal> {
-    let request = sent.named("request").into_iter().next().unwrap_or_default();
+fn encoded(sent: &mut Sent) -> Result<(OutputFormat, Vec<u8>), ApiError> {
+    let request = sent.first("request");
     let wanted: Wanted = serde_json::from_slice(&request).map_err(|error| {
         ApiError::BadRequest(format!("the part \"request\" cannot be read: {error}"))
     })?;
@@ -58,12 +63,12 @@ fn encoded(sent: &mut Sent) -> Result<(OutputFormat, Vec<u8>), Refusal> {
         let sentence = format!(
             "the form has {found} parts \"values\"; expected {expected}, one for each finding"
         );
-        return Err(ApiError::BadRequest(sentence).into());
+        return Err(ApiError::BadRequest(sentence));
     }
     let volume = sent.volume(FILE)?;
     let targets = targets(&volume, wanted, values)?;
-    let findings = Findings::new(&volume, targets).map_err(Refusal::Scan)?;
-    let file = format.encode(&findings, &ExportOptions::default()).map_err(Refusal::Scan)?;
+    let findings = Findings::new(&volume, targets).map_err(ApiError::scan)?;
+    let file = format.encode(&findings, &ExportOptions::default()).map_err(ApiError::scan)?;
     Ok((format, file))
 }
 

@@ -20,7 +20,7 @@ pub struct Limits {
     pub encoding_bytes: usize,
     /// Characters of a request id; 100, as in Azure.
     pub id_length: usize,
-    /// Connections open at once; more wait to be accepted.
+    /// Connections open at once; 1024 by default. More wait to be accepted.
     pub connections: usize,
 }
 

@@ -1,4 +1,5 @@
-//! The routes of an MLflow scoring server: `/ping`, `/health`, `/version`, `/invocations`.
+//! What an MLflow scoring server answers beside `/ping` and `/health`, which are [`crate::health`]'s: `/version` and
+//! `/invocations`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
 
+use crate::admin::{find_deployment, find_endpoint};
 use crate::auth::authorize_score;
 use crate::errors::ApiError;
 use crate::runtime::{LoadedModel, Status};
 use crate::store::{Document, EndpointRecord};
-use crate::{AdminError, AppState, ModelCard};
+use crate::{AppState, ModelCard};
 
 /// The header that picks a deployment, and that names in the reply which one answered.
 pub(crate) const DEPLOYMENT: HeaderName = HeaderName::from_static("azureml-model-deployment");
@@ -79,6 +80,13 @@ pub(crate) fn route(
     Ok(Route { target, mirror })
 }
 
+/// Whether the caller may ask the default endpoint, whichever of its deployments.
+pub(crate) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
+    let document = state.document()?;
+    let (name, record) = find(&document, None)?;
+    authorize_score(state, &document, headers, name, record).map(drop)
+}
+
 /// The endpoint of that name, or the default one.
 pub(crate) fn find<'a>(
     document: &'a Document,
@@ -92,9 +100,7 @@ pub(crate) fn find<'a>(
             return Err(ApiError::NotFound(sentence.to_owned()));
         }
     };
-    let record =
-        document.endpoints.get(name).ok_or_else(|| AdminError::NoEndpoint(name.to_owned()))?;
-    Ok((name, record))
+    Ok((name, find_endpoint(document, name)?))
 }
 
 /// A deployment of an endpoint, with the model that answers for it.
@@ -104,13 +110,7 @@ pub(crate) fn target(
     record: &EndpointRecord,
     name: &str,
 ) -> Result<Target, ApiError> {
-    let Some(deployment) = record.deployments.get(name) else {
-        return Err(AdminError::NoDeployment {
-            endpoint: endpoint.to_owned(),
-            name: name.to_owned(),
-        }
-        .into());
-    };
+    let deployment = find_deployment(record, endpoint, name)?;
     let Some(model) = state.runtime().serving(endpoint, name) else {
         return Err(ApiError::NotReady(match state.runtime().status(endpoint, name) {
             Status::Failed(reason) => format!("the deployment {name} has no model: {reason}"),

@@ -135,12 +135,12 @@ impl Within<'_> {
         self.log.add(Stage::Wait, started.elapsed());
         let cancel = CancelToken::default();
         let _guard = cancel.on_drop();
-        let queue = self.state.clone();
+        let state = self.state.clone();
         let task = tokio::task::spawn_blocking(move || {
             let _slot = slot;
             let started = Instant::now();
             let outcome = work(&cancel);
-            queue.queue().observe_row(started.elapsed());
+            state.queue().observe_row(started.elapsed());
             outcome
         });
         match timeout_at(deadline, task).await {

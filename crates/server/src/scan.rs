@@ -1,64 +1,24 @@
-//! A scan that a page sends: forms with files, read within the limits of the server.
+//! A scan that a client sends: forms with files, read within the limits of the server.
 
-use axum::Json;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use medparse_imaging::{Error as ImagingError, Limits, OpenOptions, Volume, decode, open};
-use medparse_wire::ErrorBody;
+use medparse_imaging::{Limits, OpenOptions, Volume, decode, open};
 use tokio::time::{Instant, timeout_at};
 
 use crate::AppState;
-use crate::auth::authorize_score;
 use crate::errors::ApiError;
 use crate::queue::Charge;
-use crate::routing::find;
+use crate::routing::admit;
 
 /// The name of the parts that hold the files of a scan, on the page's routes.
 pub(crate) const FILE: &str = "file";
 
-/// Why a scan is not worked on.
-pub(crate) enum Refusal {
-    /// The request.
-    Api(ApiError),
-    /// The files in it.
-    Scan(ImagingError),
-}
-
-impl From<ApiError> for Refusal {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Api(error) => error.into_response(),
-            Self::Scan(error) => {
-                let body = ErrorBody::new("InvalidScan", without_path(error).to_string());
-                (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
-            }
-        }
-    }
-}
-
-/// The folder of the server says nothing to whoever sent the files.
-fn without_path(error: ImagingError) -> ImagingError {
-    match error {
-        ImagingError::InFile { error, .. } => *error,
-        other => other,
-    }
-}
-
 /// What a form held.
 pub(crate) struct Sent {
     parts: Vec<Part>,
-    limits: Limits,
+    state: AppState,
     charge: Charge,
-    full: ApiError,
 }
 
 /// A field of the form.
@@ -68,10 +28,8 @@ struct Part {
 }
 
 /// Reads a form from a caller who may ask the model, within the size, the memory and the time for a body.
-pub(crate) async fn receive(state: &AppState, request: Request) -> Result<Sent, Refusal> {
-    let document = state.document()?;
-    let (name, record) = find(&document, None)?;
-    authorize_score(state, &document, request.headers(), name, record)?;
+pub(crate) async fn receive(state: &AppState, request: Request) -> Result<Sent, ApiError> {
+    admit(state, request.headers())?;
     let mut form = Multipart::from_request(request, state)
         .await
         .map_err(|error| ApiError::MediaType(error.body_text()))?;
@@ -90,12 +48,7 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> Result<Sent, 
         left -= bytes.len();
         parts.push(Part { name, bytes });
     }
-    let limits = Limits {
-        max_encoded_bytes: config.limits.volume_bytes as u64,
-        max_decoded_bytes: config.limits.memory_bytes as u64,
-        ..config.limits.picture
-    };
-    Ok(Sent { parts, limits, charge, full: state.queue().memory_full() })
+    Ok(Sent { parts, state: state.clone(), charge })
 }
 
 async fn collect(
@@ -125,21 +78,20 @@ impl Sent {
     /// Works on the form on a thread that may block, one of as many as decode at once.
     pub(crate) async fn work<T: Send + 'static>(
         mut self,
-        state: &AppState,
-        work: impl FnOnce(&mut Self) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let decoder = state.queue().decoder().await?;
+        work: impl FnOnce(&mut Self) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let decoder = self.state.queue().decoder().await?;
         let worked = tokio::task::spawn_blocking(move || {
             let _decoder = decoder;
             work(&mut self)
         });
-        worked.await.unwrap_or(Err(Refusal::Api(ApiError::Internal)))
+        worked.await.unwrap_or(Err(ApiError::Internal))
     }
 
     /// Sets memory for so many bytes aside, beside what the form takes, for as long as the charge lives.
-    pub(crate) fn hold(&mut self, bytes: usize) -> Result<Charge, Refusal> {
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<Charge, ApiError> {
         if !self.charge.grow(bytes) {
-            return Err(std::mem::replace(&mut self.full, ApiError::Internal).into());
+            return Err(self.state.queue().memory_full());
         }
         Ok(self.charge.take())
     }
@@ -150,37 +102,53 @@ impl Sent {
         wanted.map(|part| part.bytes.clone()).collect()
     }
 
+    /// The first part of that name; empty where there is none.
+    pub(crate) fn first(&self, name: &str) -> Bytes {
+        let wanted = self.parts.iter().find(|part| part.name == name);
+        wanted.map(|part| part.bytes.clone()).unwrap_or_default()
+    }
+
+    /// What a scan may hold.
+    fn limits(&self) -> Limits {
+        let limits = &self.state.config().limits;
+        Limits {
+            max_encoded_bytes: limits.volume_bytes as u64,
+            max_decoded_bytes: limits.memory_bytes as u64,
+            ..limits.picture
+        }
+    }
+
     /// The form's charge on the memory for requests in flight, for what outlives the form.
     pub(crate) fn take_charge(&mut self) -> Charge {
         self.charge.take()
     }
 
     /// The scan in the files of the form, which are the parts of that name.
-    pub(crate) fn volume(&mut self, name: &str) -> Result<Volume, Refusal> {
+    pub(crate) fn volume(&mut self, name: &str) -> Result<Volume, ApiError> {
         let files = self.named(name);
         let volume = match &files[..] {
             [] => {
                 let sentence = format!("the form holds no part named {name:?}");
-                return Err(ApiError::BadRequest(sentence).into());
+                return Err(ApiError::BadRequest(sentence));
             }
-            [file] => decode(file, &self.limits).map_err(Refusal::Scan)?,
-            files => series(files, &self.limits)?,
+            [file] => decode(file, &self.limits()).map_err(ApiError::scan)?,
+            files => series(files, &self.limits())?,
         };
         // The values, and as much again for what is made of them.
         if !self.charge.grow(volume.voxels().saturating_mul(8)) {
-            return Err(std::mem::replace(&mut self.full, ApiError::Internal).into());
+            return Err(self.state.queue().memory_full());
         }
         Ok(volume)
     }
 }
 
 /// A series is read from a folder, which is gone when it has been read.
-fn series(files: &[Bytes], limits: &Limits) -> Result<Volume, Refusal> {
-    let failed = |_| Refusal::Api(ApiError::Internal);
+fn series(files: &[Bytes], limits: &Limits) -> Result<Volume, ApiError> {
+    let failed = |_| ApiError::Internal;
     let folder = tempfile::tempdir().map_err(failed)?;
     for (at, file) in files.iter().enumerate() {
         std::fs::write(folder.path().join(format!("{at:06}.dcm")), file).map_err(failed)?;
     }
     let options = OpenOptions { limits: *limits, ..OpenOptions::default() };
-    open(folder.path(), &options).map_err(Refusal::Scan)
+    open(folder.path(), &options).map_err(ApiError::scan)
 }

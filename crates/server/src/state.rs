@@ -129,7 +129,7 @@ impl AppState {
     }
 
     /// Whether the server can answer `/score`: the default endpoint exists, none of the deployments that get its
-    /// traffic is still loading for the first time, and at least one of them answers.
+    /// traffic (all of them, where none gets any) is still loading for the first time, and at least one of them answers.
     pub fn readiness(&self) -> Readiness {
         if self.is_draining() {
             return Readiness::NotReady("the server is shutting down".to_owned());

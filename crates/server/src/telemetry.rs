@@ -19,7 +19,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::AppState;
-use crate::audit::{Entry, is_public};
+use crate::app::is_public;
+use crate::audit::Entry;
 use crate::auth::identify;
 use crate::errors::{ApiError, ErrorMark};
 use crate::ids::RequestId;
@@ -124,11 +125,7 @@ impl RequestLog {
 
     /// Notes that a reply was broken off.
     pub(crate) fn failed_midway(&self, error: &ApiError) {
-        self.facts().code = Some(match error {
-            ApiError::Deadline { .. } => "DeadlineExceeded",
-            ApiError::Cancelled => "ClientClosedRequest",
-            _ => "ModelFailed",
-        });
+        self.facts().code = Some(error.code());
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::AppState;
 use crate::errors::ApiError;
-use crate::scan::{FILE, Refusal, receive};
+use crate::scan::{FILE, receive};
 
 /// Values that the window is estimated from.
 const SAMPLED: usize = 200_000;
@@ -84,13 +84,13 @@ struct PlaneView {
 pub(crate) async fn volume(
     State(state): State<AppState>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let sent = receive(&state, request).await?;
-    let voxels = sent.work(&state, |sent| written(&sent.volume(FILE)?)).await?;
+    let voxels = sent.work(|sent| written(&sent.volume(FILE)?)).await?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], voxels).into_response())
 }
 
-fn written(volume: &Volume) -> Result<Vec<u8>, Refusal> {
+fn written(volume: &Volume) -> Result<Vec<u8>, ApiError> {
     let (kind, tone, range) = match volume.samples() {
         Samples::Rgb(_) => (Kind::Rgb8, None, None),
         Samples::Gray(values) => {
@@ -116,9 +116,9 @@ fn written(volume: &Volume) -> Result<Vec<u8>, Refusal> {
         voxel_volume: volume.grid().map(medparse_imaging::Grid::voxel_volume),
         warnings: volume.warnings().to_vec(),
     };
-    let mut json = serde_json::to_vec(&header).map_err(|_| Refusal::Api(ApiError::Internal))?;
+    let mut json = serde_json::to_vec(&header).map_err(|_| ApiError::Internal)?;
     json.resize(json.len().next_multiple_of(4), b' ');
-    let length = u32::try_from(json.len()).map_err(|_| Refusal::Api(ApiError::Internal))?;
+    let length = u32::try_from(json.len()).map_err(|_| ApiError::Internal)?;
     let mut out = Vec::with_capacity(4 + json.len() + volume.voxels() * 4);
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&json);

@@ -19,11 +19,13 @@ use super::session::{Scan, Sessions};
 use crate::AppState;
 use crate::auth::random_bytes;
 use crate::errors::ApiError;
+use crate::export::attachment;
+use crate::hex::hex;
 use crate::packed::PackedMask;
 use crate::queue::Charge;
 use crate::routing::Target;
 use crate::rows::{Within, encode};
-use crate::scan::{FILE, Refusal, Sent, receive};
+use crate::scan::{FILE, Sent, receive};
 use crate::segmenter::{CancelToken, Probabilities, Question};
 use crate::telemetry::{RequestLog, Stage};
 
@@ -97,7 +99,7 @@ pub(super) async fn infer(
     Path(model): Path<String>,
     Query(asked): Query<Asked>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let log = RequestLog::of(&request);
     let target = chosen(&state, &model, request.headers())?;
     log.target(&target);
@@ -111,7 +113,7 @@ pub(super) async fn infer(
     log.add(Stage::Body, started.elapsed());
     let _place = state.queue().enter()?;
     let server = state.clone();
-    let read = sent.work(&state, move |sent| read(sent, &server, kept, output));
+    let read = sent.work(move |sent| read(sent, &server, kept, output));
     let Read { prompts, scan, charge } = read.await?;
     let volume = &scan.volume;
     let view = View::new(volume.usual_plane(), volume.grid(), volume.dimensions());
@@ -124,7 +126,7 @@ pub(super) async fn infer(
     }
     tokio::task::spawn_blocking(move || reply(&job, &found, output))
         .await
-        .unwrap_or(Err(Refusal::Api(ApiError::Internal)))
+        .unwrap_or(Err(ApiError::Internal))
 }
 
 fn read(
@@ -132,8 +134,8 @@ fn read(
     state: &AppState,
     kept: Option<Arc<Scan>>,
     output: Output,
-) -> Result<Read, Refusal> {
-    let params = sent.named("params").into_iter().next().unwrap_or_default();
+) -> Result<Read, ApiError> {
+    let params = sent.first("params");
     let prompts = phrases(&params, state)?;
     let scan = match kept {
         Some(scan) => scan,
@@ -143,7 +145,7 @@ fn read(
         }
     };
     // Said before an hour of computing.
-    output.format().check(&scan.volume).map_err(Refusal::Scan)?;
+    output.format().check(&scan.volume).map_err(ApiError::scan)?;
     let charge = sent.hold(scan.volume.voxels().saturating_mul(prompts.len()))?;
     Ok(Read { prompts, scan, charge })
 }
@@ -197,7 +199,7 @@ impl Job {
     }
 }
 
-fn reply(job: &Job, slices: &[Slice], output: Output) -> Result<Response, Refusal> {
+fn reply(job: &Job, slices: &[Slice], output: Output) -> Result<Response, ApiError> {
     let started = Instant::now();
     let labels: BTreeMap<&str, usize> =
         job.prompts.iter().enumerate().map(|(at, prompt)| (&**prompt, at + 1)).collect();
@@ -212,18 +214,15 @@ fn reply(job: &Job, slices: &[Slice], output: Output) -> Result<Response, Refusa
         return Ok(Json(params).into_response());
     }
     let targets = (0..job.prompts.len()).map(|prompt| target_of(job, slices, prompt)).collect();
-    let findings = Findings::new(&job.scan.volume, targets).map_err(Refusal::Scan)?;
+    let findings = Findings::new(&job.scan.volume, targets).map_err(ApiError::scan)?;
     let format = output.format();
-    let file = format.encode(&findings, &ExportOptions::default()).map_err(Refusal::Scan)?;
+    let file = format.encode(&findings, &ExportOptions::default()).map_err(ApiError::scan)?;
     job.log.add(Stage::Write, started.elapsed());
     let name = format!("labels{}", format.ending());
     if output == Output::All {
-        return Ok(both(&params, &name, &file)?);
+        return both(&params, &name, &file);
     }
-    let name = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))
-        .map_err(|_| ApiError::Internal)?;
-    let kind = HeaderValue::from_static("application/octet-stream");
-    Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], file).into_response())
+    attachment(&name, file)
 }
 
 /// One phrase in all slices, in the file's order of voxels.
@@ -252,7 +251,7 @@ fn target_of(job: &Job, slices: &[Slice], prompt: usize) -> Found {
 /// The parameters and a file as one form (RFC 7578), as MONAI Label sends them.
 fn both(params: &Value, name: &str, file: &[u8]) -> Result<Response, ApiError> {
     // Random, so that no file holds it.
-    let mark: String = random_bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mark = hex(&random_bytes::<16>());
     let mut body = format!(
         "--{mark}\r\nContent-Disposition: form-data; name=\"params\"\r\nContent-Type: application/json\r\n\r\n\
          {params}\r\n--{mark}\r\nContent-Disposition: form-data; name=\"image\"; filename=\"{name}\"\r\n\

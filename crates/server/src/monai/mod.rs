@@ -94,10 +94,3 @@ fn chosen(state: &AppState, model: &str, headers: &HeaderMap) -> Result<Target, 
         _ => target(state, name, record, model),
     }
 }
-
-/// Whether the caller may use the sessions.
-fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
-    let document = state.document()?;
-    let (name, record) = find(&document, None)?;
-    authorize_score(state, &document, headers, name, record).map(drop)
-}

@@ -10,12 +10,12 @@ use axum::{Extension, Json};
 use medparse_imaging::Volume;
 use serde_json::{Value, json};
 
-use super::admit;
 use crate::AppState;
 use crate::errors::ApiError;
 use crate::ids::new_id;
 use crate::queue::Charge;
-use crate::scan::{Refusal, receive};
+use crate::routing::admit;
+use crate::scan::receive;
 
 /// How long a session that nobody asks about is kept, as MONAI Label keeps them.
 const LIFETIME: Duration = Duration::from_secs(3600);
@@ -72,9 +72,9 @@ pub(super) async fn create(
     State(state): State<AppState>,
     Extension(sessions): Extension<Arc<Sessions>>,
     request: Request,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Value>, ApiError> {
     let sent = receive(&state, request).await?;
-    let scan = sent.work(&state, |sent| {
+    let scan = sent.work(|sent| {
         let volume = sent.volume(FILES)?;
         Ok(Scan { volume, _charge: sent.take_charge() })
     });
