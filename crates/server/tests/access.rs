@@ -3,7 +3,7 @@
 mod common;
 
 use axum::http::Method;
-use common::{Reply, TestServer, picture, score_body};
+use common::{Reply, TestServer, WORKSPACE, picture, score_body};
 use jiff::SignedDuration;
 use medparse_server::admin::{
     DeploymentSpec, EndpointSpec, KeyGrant, endpoint_keys, grant_key, put_deployment, put_endpoint,
@@ -267,8 +267,6 @@ async fn an_endpoint_takes_what_its_mode_says() {
     let config = ServerConfig { identity: IdentitySource::On, ..ServerConfig::default() };
     let server = TestServer::with(config, Duration::ZERO).await;
     let store = server.state.store();
-    let workspace = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/medparse/providers/\
-        Microsoft.MachineLearningServices/workspaces/medparse";
     let exports = medparse_server::azure::exports("http://localhost", store, None);
     let secret = exports
         .iter()
@@ -295,7 +293,7 @@ async fn an_endpoint_takes_what_its_mode_says() {
         store.update(|document| put_endpoint(document, "medparse", spec)).unwrap();
     };
     set(AuthMode::AmlToken);
-    let path = format!("{workspace}/onlineEndpoints/medparse/token");
+    let path = format!("{WORKSPACE}/onlineEndpoints/medparse/token");
     let own = server
         .call(Method::POST, &path, &[("authorization", &bearer(manager))], Vec::new())
         .await
@@ -313,7 +311,7 @@ async fn an_endpoint_takes_what_its_mode_says() {
         }
     }
     for (shown, status) in [(manager, 200), (scorer, 401), (own, 401)] {
-        let path = format!("{workspace}/onlineEndpoints");
+        let path = format!("{WORKSPACE}/onlineEndpoints");
         let reply =
             server.call(Method::GET, &path, &[("authorization", &bearer(shown))], Vec::new()).await;
         assert_eq!(reply.status.as_u16(), status);

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{picture, score_body};
+use common::{WORKSPACE, picture, score_body};
 use medparse_server::Store;
 use serde_json::json;
 
@@ -121,8 +121,6 @@ fn a_stop_under_load_loses_no_accepted_request() {
 #[test]
 fn after_a_kill_the_state_is_whole_and_the_server_ready() {
     let folder = tempfile::tempdir().unwrap();
-    let workspace = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/medparse/providers/\
-        Microsoft.MachineLearningServices/workspaces/medparse";
     let (_, png) = picture(8, 8, 1);
     let body = score_body(&[(&png, "a")]).to_string();
     let mut confirmed = 0u64;
@@ -140,7 +138,7 @@ fn after_a_kill_the_state_is_whole_and_the_server_ready() {
                 let reply = exchange(
                     &address,
                     "PUT",
-                    &format!("{workspace}/onlineEndpoints/medparse"),
+                    &format!("{WORKSPACE}/onlineEndpoints/medparse"),
                     &put,
                 );
                 if !reply.is_some_and(|reply| reply.starts_with("HTTP/1.1 200")) {

@@ -41,18 +41,9 @@ async fn form(
     parts: &[(&str, &[u8])],
     key: Option<&str>,
 ) -> Reply {
-    let mut body = Vec::new();
-    for (name, bytes) in parts {
-        let head = format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"/a/b\"");
-        body.extend_from_slice(format!("--mark\r\n{head}\r\n\r\n").as_bytes());
-        body.extend_from_slice(bytes);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(b"--mark--\r\n");
     let bearer = key.map(|key| format!("Bearer {key}"));
-    let mut headers = vec![("content-type", "multipart/form-data; boundary=mark")];
-    headers.extend(bearer.iter().map(|bearer| ("authorization", &**bearer)));
-    server.call(method, path, &headers, body).await
+    let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", &**bearer)).collect();
+    server.form(method, path, parts, &headers).await
 }
 
 /// The labels of a label map, by voxel.

@@ -95,20 +95,7 @@ fn nifti(dimensions: [i16; 3]) -> Vec<u8> {
 
 async fn upload(server: &TestServer, files: &[&[u8]]) -> Reply {
     let parts: Vec<_> = files.iter().map(|&file| ("file", file)).collect();
-    form(server, "/api/v1/volume", &parts).await
-}
-
-async fn form(server: &TestServer, path: &str, parts: &[(&str, &[u8])]) -> Reply {
-    let mut body = Vec::new();
-    for (name, bytes) in parts {
-        let kind = format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"a\"");
-        body.extend_from_slice(format!("--mark\r\n{kind}\r\n\r\n").as_bytes());
-        body.extend_from_slice(bytes);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(b"--mark--\r\n");
-    let kind = [("content-type", "multipart/form-data; boundary=mark")];
-    server.call(Method::POST, path, &kind, body).await
+    server.form(Method::POST, "/api/v1/volume", &parts, &[]).await
 }
 
 #[tokio::test]
@@ -145,6 +132,9 @@ async fn what_is_no_scan_is_refused_with_a_sentence() {
     assert!(!several.contains("/tmp"), "{several}");
     upload(&server, &[]).await.sentence(400, "InvalidRequest");
     server.post("/api/v1/volume", "{}").await.sentence(415, "UnsupportedMediaType");
+    let metrics = String::from_utf8(server.get("/metrics").await.body).unwrap();
+    let counted = "medparse_rejections_total{reason=\"BadRequest\"} 5";
+    assert!(metrics.contains(counted), "{metrics}");
     let (_, png) = picture(8, 8, 1);
     let png = base64_simd::STANDARD.decode_to_vec(png).unwrap();
     assert_eq!(
@@ -164,7 +154,7 @@ async fn findings_are_written_as_the_command_line_writes_them() {
         let request =
             json!({"format": format, "threshold": 0.5, "findings": [finding]}).to_string();
         let parts = [("file", &scan[..]), ("request", request.as_bytes()), ("values", values)];
-        form(&server, "/api/v1/export", &parts).await
+        server.form(Method::POST, "/api/v1/export", &parts, &[]).await
     };
     let reply = export("nifti", &values).await;
     assert_eq!(reply.status, 200, "{}", reply.text());

@@ -19,6 +19,10 @@ use tower::ServiceExt;
 
 pub use stub::{Stub, StubLoader};
 
+/// Where the management routes of a server with the usual workspace begin.
+pub const WORKSPACE: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/medparse/providers/\
+    Microsoft.MachineLearningServices/workspaces/medparse";
+
 /// A server with the endpoint "medparse" and its deployment "default" on the model "bundled".
 pub struct TestServer {
     pub state: AppState,
@@ -127,6 +131,27 @@ impl TestServer {
             request = request.header(*name, *value);
         }
         self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// Sends a form with files (RFC 7578); parts are names and contents.
+    pub async fn form(
+        &self,
+        method: Method,
+        path: &str,
+        parts: &[(&str, &[u8])],
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let mut body = Vec::new();
+        for (name, bytes) in parts {
+            let head =
+                format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"/a/b\"");
+            body.extend_from_slice(format!("--mark\r\n{head}\r\n\r\n").as_bytes());
+            body.extend_from_slice(bytes);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--mark--\r\n");
+        let kind = [("content-type", "multipart/form-data; boundary=mark")];
+        self.call(method, path, &[&kind[..], headers].concat(), body).await
     }
 
     /// The first model that was loaded.
