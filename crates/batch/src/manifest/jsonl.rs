@@ -26,7 +26,8 @@ fn lines(
 }
 
 fn row(line: &str) -> Row {
-    let value: Value = match serde_json::from_str(line) {
+    // Some writers begin a file with a byte order mark.
+    let value: Value = match serde_json::from_str(line.trim_start_matches('\u{feff}')) {
         Ok(value) => value,
         Err(error) => {
             let image = Cell::Wrong(format!("a line that is no JSON ({error})"));

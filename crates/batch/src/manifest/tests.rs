@@ -77,7 +77,7 @@ fn a_json_line_that_holds_no_picture_fails_alone() {
         r#"{"text": "liver"}"#,
         "{",
     ];
-    std::fs::write(&path, lines.join("\n")).unwrap();
+    std::fs::write(&path, format!("\u{feff}{}", lines.join("\n"))).unwrap();
     let items = items(&path);
     assert_eq!(told(&items)[0], ("12", "12", Some("liver&spleen")));
     let missing: Vec<String> =
