@@ -180,3 +180,27 @@ fn gray<const N: usize>(data: &[u8], header: &Header, read: impl Fn([u8; N]) -> 
     });
     Samples::Gray(values.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A NIfTI-2 of two bytes, its voxels right behind the header.
+    #[test]
+    fn an_offset_inside_the_header_means_right_behind_it() {
+        let mut bytes = vec![0; 540];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        put(0, &540_i32.to_le_bytes());
+        put(4, b"n+2\0\r\n\x1a\n");
+        put(12, &2_i16.to_le_bytes());
+        for (axis, length) in [1_i64, 2].into_iter().enumerate() {
+            put(16 + 8 * axis, &length.to_le_bytes());
+        }
+        bytes.extend([7, 9]);
+        for offset in [0_i64, 348, 540] {
+            bytes[168..176].copy_from_slice(&offset.to_le_bytes());
+            let volume = volume(&bytes, &Limits::default()).unwrap();
+            assert!(*volume.samples() == Samples::Gray(vec![7.0, 9.0]), "offset {offset}");
+        }
+    }
+}
