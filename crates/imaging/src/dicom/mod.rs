@@ -22,8 +22,8 @@ mod write;
 pub(crate) use file::volume;
 pub use origin::{Instance, Origin};
 pub(crate) use segmentation::{SegmentationKind, check_segmentation, segmentation};
+pub(crate) use series::folder;
 pub use series::series_sizes;
-pub(crate) use series::{SeriesChoice, folder};
 pub(crate) use structure_set::{check_structure_set, structure_set};
 
 /// Whether bytes are a DICOM file: its mark behind the preamble, or a file meta group without one.

@@ -14,16 +14,6 @@ use crate::read::{FileInfo, check_voxels};
 use crate::volume::{Samples, Volume};
 use crate::{Error, Grid, Limits};
 
-/// Which series of a folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum SeriesChoice {
-    /// The only one.
-    #[default]
-    Only,
-    /// The one of that number, from 1 in the order of their UIDs, or whose UID ends so.
-    Named(String),
-}
-
 /// What the first pass keeps of a file.
 struct Member {
     path: PathBuf,
@@ -68,16 +58,16 @@ pub fn series_sizes(path: &Path, limits: &Limits) -> Result<Vec<usize>, Error> {
     Ok(survey(path, limits)?.series.values().map(Vec::len).collect())
 }
 
-/// Reads a folder's series.
-pub(crate) fn folder(path: &Path, choice: &SeriesChoice, limits: &Limits) -> Result<Volume, Error> {
+/// Reads a folder's only series, or the one of the number `wanted`, from 1 in the order of their UIDs, or whose UID ends so.
+pub(crate) fn folder(path: &Path, wanted: Option<&str>, limits: &Limits) -> Result<Volume, Error> {
     let Survey { series, refusal } = survey(path, limits)?;
-    let members = match choice {
-        SeriesChoice::Named(name) => {
+    let members = match wanted {
+        Some(name) => {
             let number =
                 name.parse::<usize>().ok().filter(|number| (1..=series.len()).contains(number));
             let mut fitting = series.into_iter().zip(1..).filter(|((uid, _), at)| match number {
                 Some(number) => number == *at,
-                None => uid.ends_with(name.as_str()),
+                None => uid.ends_with(name),
             });
             match (fitting.next(), fitting.next()) {
                 (Some(((_, members), _)), None) => members,
@@ -88,7 +78,7 @@ pub(crate) fn folder(path: &Path, choice: &SeriesChoice, limits: &Limits) -> Res
                 }
             }
         }
-        SeriesChoice::Only if series.len() > 1 => {
+        None if series.len() > 1 => {
             // A UID would tell whose series it is.
             let list: Vec<String> = series
                 .values()
@@ -105,7 +95,7 @@ pub(crate) fn folder(path: &Path, choice: &SeriesChoice, limits: &Limits) -> Res
             );
             return Err(Error::Series { detail }.in_file(path));
         }
-        SeriesChoice::Only => series.into_values().next().unwrap_or_default(),
+        None => series.into_values().next().unwrap_or_default(),
     };
     if members.is_empty() {
         let none = Error::Series { detail: "it holds no DICOM file with pixels".into() };

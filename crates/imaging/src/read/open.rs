@@ -6,7 +6,6 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 
 use super::{FileInfo, bmp, jpeg, png, tiff};
-use crate::dicom::SeriesChoice;
 use crate::files::read_limited;
 use crate::format::looks_like;
 use crate::volume::{Samples, Volume};
@@ -46,8 +45,7 @@ const VOLUMES: &str = "DICOM, NIfTI, NRRD, PNG, JPEG, TIFF and BMP";
 pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Volume, Error> {
     let path = path.as_ref();
     if path.is_dir() {
-        let choice = options.series.clone().map_or(SeriesChoice::Only, SeriesChoice::Named);
-        return dicom::folder(path, &choice, &options.limits);
+        return dicom::folder(path, options.series.as_deref(), &options.limits);
     }
     let bytes = read_limited(path, &options.limits)?;
     decode(&bytes, &options.limits).map_err(|error| error.in_file(path))
