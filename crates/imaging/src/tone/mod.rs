@@ -6,7 +6,7 @@ mod site;
 
 pub use curve::{Curve, Window};
 pub use percentiles::percentiles;
-pub use site::{Site, UnknownSite};
+pub use site::{Site, UnknownWindow};
 
 /// How a volume's values become grays.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -28,10 +28,10 @@ pub enum Tone {
 }
 
 impl std::str::FromStr for Tone {
-    type Err = UnknownSite;
+    type Err = UnknownWindow;
 
     /// Reads `40/400` (centre and width), a site's name, `percentiles`, `stored`, `full` or `auto`.
-    fn from_str(text: &str) -> Result<Self, UnknownSite> {
+    fn from_str(text: &str) -> Result<Self, UnknownWindow> {
         let text = text.trim();
         match text {
             "auto" => return Ok(Self::Auto),
@@ -45,7 +45,7 @@ impl std::str::FromStr for Tone {
             return numbers
                 .and_then(|(center, width)| Window::around(center, width))
                 .map(Self::Window)
-                .ok_or_else(|| UnknownSite { text: text.to_owned() });
+                .ok_or_else(|| UnknownWindow { text: text.to_owned() });
         }
         text.parse().map(Self::Site)
     }

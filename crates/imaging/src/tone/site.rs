@@ -19,14 +19,14 @@ pub enum Site {
     Pancreas,
 }
 
-/// The word after `--window` is neither a number pair nor a known name.
+/// A text that is neither a number pair nor a known name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is no window: expected centre/width such as 40/400 with a width above 0, a site ({}), \
      `percentiles`, `stored`, `full` or `auto`",
     Site::ALL.map(Site::name).join(", ")
 )]
-pub struct UnknownSite {
+pub struct UnknownWindow {
     /// What was given.
     pub text: String,
 }
@@ -63,13 +63,13 @@ impl Site {
 }
 
 impl std::str::FromStr for Site {
-    type Err = UnknownSite;
+    type Err = UnknownWindow;
 
-    fn from_str(text: &str) -> Result<Self, UnknownSite> {
+    fn from_str(text: &str) -> Result<Self, UnknownWindow> {
         Self::ALL
             .into_iter()
             .find(|site| site.name().eq_ignore_ascii_case(text))
-            .ok_or_else(|| UnknownSite { text: text.to_owned() })
+            .ok_or_else(|| UnknownWindow { text: text.to_owned() })
     }
 }
 

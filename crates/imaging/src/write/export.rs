@@ -151,7 +151,7 @@ impl std::fmt::Display for OutputFormat {
     }
 }
 
-/// The word after `--format` names no format.
+/// A text that names no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no output format: expected one of {}", OutputFormat::ALL.map(OutputFormat::name).join(", "))]
 pub struct UnknownOutputFormat {
