@@ -39,7 +39,7 @@ pub struct LoadingOptions {
     /// How pictures that are not square are shown to the network, instead of the model's own way.
     #[arg(long, value_name = "HOW")]
     fit: Option<FitArgument>,
-    /// What computes: cpu.
+    /// What computes: cpu; or cuda, metal, vulkan or wgpu, where the program was built with them.
     #[arg(long, default_value_t, env = "MEDPARSE_DEVICE", value_name = "DEVICE")]
     device: Processor,
     /// How exactly cpu computes: f32, as the reference; bf16; int8. As the file's weights are packed

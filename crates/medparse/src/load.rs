@@ -9,7 +9,7 @@ use medparse_weights::{Checkpoint, WeightsError, deterministic};
 use crate::bank::ClassBank;
 use crate::bank_cache::BankCache;
 use crate::card::{CARD_KEY, Description, ModelCard, NETWORK_KEY, Provenance};
-use crate::device::Processor;
+use crate::device::{Processor, ProcessorError};
 use crate::model::Model;
 use crate::preprocess::Fit;
 use crate::runtime::{BurnRuntime, Runtime};
@@ -113,6 +113,9 @@ pub enum ModelError {
         /// What was to compute.
         processor: Processor,
     },
+    /// What was to compute is not there.
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
     /// The weights can't be computed with.
     #[error(transparent)]
     Engine(Box<EngineError>),
@@ -208,7 +211,7 @@ impl Model {
                 Engine::load(&description.network, checkpoint, &engine).map(Runtime::from)
             }
             None => {
-                let device = options.processor.device();
+                let device = options.processor.device()?;
                 Network::load(&description.network, checkpoint, &device)
                     .map(|network| BurnRuntime::new(network, device).into())
                     .map_err(EngineError::from)

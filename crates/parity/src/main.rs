@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
+use medparse::device::Processor;
 use medparse::runtime::{BurnRuntime, Runtime};
 use medparse_engine::{Engine, EngineOptions, Precision};
 use medparse_imaging::Picture;
@@ -30,6 +30,9 @@ struct Arguments {
     /// What computes the network: the engine, burn, or both.
     #[arg(long, value_delimiter = ',', default_value = "engine,burn")]
     runtimes: Vec<RuntimeKind>,
+    /// What burn computes on: cpu, or a graphics processor that this program was built with.
+    #[arg(long, default_value_t)]
+    device: Processor,
     /// Write the verdicts to this page.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -61,8 +64,14 @@ impl std::fmt::Display for RuntimeKind {
 }
 
 impl RuntimeKind {
-    /// The network, filled with deterministic weights; burn computes in f32 whatever the precision.
-    fn filled(self, config: &NetworkConfig, precision: Precision) -> Runtime {
+    /// The network, filled with deterministic weights; burn computes in f32 whatever the precision, the engine on the
+    /// processor whatever the device.
+    fn filled(
+        self,
+        config: &NetworkConfig,
+        precision: Precision,
+        device: Processor,
+    ) -> Result<Runtime> {
         let values = |key: &str, shape: &[usize]| {
             Ok::<_, std::convert::Infallible>(deterministic::values(key, shape))
         };
@@ -72,13 +81,13 @@ impl RuntimeKind {
                 Engine::filled(config, &options, values).map(Runtime::from)
             }
             Self::Burn => {
-                let device = Device::flex();
+                let device = device.device()?;
                 Network::filled(config, &device, values)
                     .map(|network| BurnRuntime::new(network, device).into())
             }
         };
         let Ok(runtime) = runtime;
-        runtime
+        Ok(runtime)
     }
 }
 
@@ -103,7 +112,7 @@ fn main() -> Result<()> {
     };
     for kind in runtimes {
         say(&format!("{kind}: filling the network with deterministic weights"))?;
-        let runtime = kind.filled(&config, precision);
+        let runtime = kind.filled(&config, precision, arguments.device)?;
         say(&format!("{kind}: computing the class bank"))?;
         let subject = Subject::new(runtime, config.clone());
         for case in &arguments.cases {

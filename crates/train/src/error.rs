@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use medparse::ModelError;
+use medparse::device::ProcessorError;
 use medparse_network::LoadError;
 use medparse_weights::WeightsError;
 
@@ -20,6 +21,9 @@ pub enum TrainError {
     /// The network's sizes.
     #[error(transparent)]
     Network(#[from] medparse_network::ConfigError),
+    /// What was to compute.
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
     /// The dataset or one of its files.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

@@ -122,7 +122,7 @@ impl Trainer {
         }
         let per_step = (config.batch_size * config.accumulate) as f64;
         let total_steps = (config.epochs * sampler.epoch_length() as f64 / per_step).ceil() as u64;
-        let device = config.device.device().autodiff();
+        let device = config.device.device()?.autodiff();
         let mut optimizer = Optimizer::new(&config.optimizer, &network_config, total_steps);
         let state_path = config.output.join(STATE_FILE);
         let (network, step) = if state_path.exists() {

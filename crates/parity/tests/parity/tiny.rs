@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use medparse::device::Processor;
 use medparse::runtime::BurnRuntime;
 use medparse_engine::{Engine, EngineOptions, Isa};
 use medparse_imaging::Picture;
@@ -38,6 +39,21 @@ fn every_stage_of_the_network_equals_the_reference() {
     let device = Device::flex();
     let network = Network::load(&config(), &checkpoint(), &device).unwrap();
     compare("network", &Subject::new(BurnRuntime::new(network, device), config()));
+}
+
+#[test]
+fn every_stage_on_graphics_processors_equals_the_reference() {
+    let graphics = Processor::ALL.into_iter().filter(|processor| *processor != Processor::Cpu);
+    for processor in graphics {
+        match processor.device() {
+            Ok(device) => {
+                let network = Network::load(&config(), &checkpoint(), &device).unwrap();
+                let who = format!("network on {processor}");
+                compare(&who, &Subject::new(BurnRuntime::new(network, device), config()));
+            }
+            Err(error) => println!("skipped: {error}"),
+        }
+    }
 }
 
 #[test]
