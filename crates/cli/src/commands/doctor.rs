@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
+use medparse::device::Processor;
 use medparse::{Model, Precision, Prompt, Provenance};
 use medparse_imaging::procedural;
 use medparse_kernels::Isa;
@@ -55,8 +56,13 @@ struct Report {
     threads: usize,
     /// Instruction sets, the best first.
     instructions: Vec<&'static str>,
-    /// Products on all threads, in thousand millions of multiplications and additions a second.
-    gflops: Gflops,
+    /// Products on all threads, in thousand millions of multiplications and additions a second; absent where something
+    /// else than this machine's processor computes.
+    gflops: Option<Gflops>,
+    /// What computes, as `--device` names it.
+    device: &'static str,
+    /// What this program was built to compute on.
+    devices: Vec<&'static str>,
     memory_bytes: u64,
     memory_free_bytes: u64,
     model: String,
@@ -79,6 +85,13 @@ struct Gflops {
     int8: f64,
 }
 
+impl Gflops {
+    fn of(model: &Model) -> Result<Self> {
+        let machine = model.measure_machine()?;
+        Ok(Self { f32: machine.f32_gflops, bf16: machine.bf16_gflops, int8: machine.int8_gflops })
+    }
+}
+
 /// Something to know or to change.
 #[derive(Debug, Serialize)]
 struct Finding {
@@ -98,7 +111,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let loading = started.elapsed().as_secs_f64();
     let line = progress::spinner("asking about a picture");
     let times = Times::of(&model)?;
-    let machine = model.measure_machine()?;
+    let device = arguments.model.device();
+    let gflops = (device == Processor::Cpu).then(|| Gflops::of(&model)).transpose()?;
     line.finish_and_clear();
     let isa = Isa::chosen();
     let mut report = Report {
@@ -108,11 +122,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         cores: System::physical_core_count(),
         threads: rayon::current_num_threads(),
         instructions: Isa::available().into_iter().rev().map(Isa::name).collect(),
-        gflops: Gflops {
-            f32: machine.f32_gflops,
-            bf16: machine.bf16_gflops,
-            int8: machine.int8_gflops,
-        },
+        gflops,
+        device: device.name(),
+        devices: Processor::ALL
+            .into_iter()
+            .filter(|processor| processor.is_built())
+            .map(Processor::name)
+            .collect(),
         memory_bytes: system.total_memory(),
         memory_free_bytes: system.available_memory(),
         model: model.card().name.clone(),
@@ -173,7 +189,7 @@ fn findings(report: &Report, model: &Model, isa: Isa) -> Vec<Finding> {
                 .into(),
         );
     }
-    if isa == Isa::PORTABLE {
+    if report.gflops.is_some() && isa == Isa::PORTABLE {
         add(
             false,
             "this processor has neither AVX2 nor AVX-512 (or MEDPARSE_ISA says portable): pictures take \
@@ -181,9 +197,12 @@ fn findings(report: &Report, model: &Model, isa: Isa) -> Vec<Finding> {
                 .into(),
         );
     }
-    if model.precision() == Precision::F32 && report.picture_seconds > SLOW_SECONDS {
-        let faster = |gflops: f64| gflops / report.gflops.f32;
-        let formats = [("bf16", report.gflops.bf16), ("int8", report.gflops.int8)];
+    if let Some(measured) = &report.gflops
+        && model.precision() == Precision::F32
+        && report.picture_seconds > SLOW_SECONDS
+    {
+        let faster = |gflops: f64| gflops / measured.f32;
+        let formats = [("bf16", measured.bf16), ("int8", measured.int8)];
         let worthwhile = formats.iter().find(|(_, gflops)| faster(*gflops) >= WORTHWHILE);
         if let Some((name, gflops)) = worthwhile {
             add(
@@ -229,18 +248,23 @@ fn findings(report: &Report, model: &Model, isa: Isa) -> Vec<Finding> {
 impl Report {
     fn table(&self) -> String {
         let cores = self.cores.map_or_else(|| "?".to_owned(), |cores| cores.to_string());
+        let products = self.gflops.as_ref().map_or_else(String::new, |gflops| {
+            format!(
+                "  products    {:.0} GFLOP/s in f32, {:.0} in bf16, {:.0} in int8\n",
+                gflops.f32, gflops.bf16, gflops.int8
+            )
+        });
         let mut text = format!(
-            "medparse {}, {}\n  processor   {}, {cores} cores, {} threads\n  instructions {}\n  products    {:.0} GFLOP/s in f32, {:.0} in bf16, {:.0} in int8\n  \
-             memory      {}, {} free\n  model       {}, {}, {} × {}\n  loading     {:.2} s\n  \
+            "medparse {}, {}\n  processor   {}, {cores} cores, {} threads\n  instructions {}\n{products}  \
+             device      {} (this build has {})\n  memory      {}, {} free\n  model       {}, {}, {} × {}\n  loading     {:.2} s\n  \
              a picture   {:.2} s; a further phrase {:.3} s",
             self.version,
             self.system,
             self.processor,
             self.threads,
             self.instructions.join(", "),
-            self.gflops.f32,
-            self.gflops.bf16,
-            self.gflops.int8,
+            self.device,
+            self.devices.join(", "),
             bytes(self.memory_bytes),
             bytes(self.memory_free_bytes),
             self.model,
