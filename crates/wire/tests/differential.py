@@ -229,7 +229,8 @@ def case(chance):
 
 
 def main():
-    program, cases, seed = sys.argv[1], int((sys.argv + ["20000"])[2]), int((sys.argv + ["", "1"])[3] or 1)
+    program, cases, seed = [*sys.argv[1:], *["", "20000", "1"][len(sys.argv) - 1 :]]
+    cases, seed = int(cases), int(seed)
     chance, differ, accepted = random.Random(seed), 0, 0
     for start in range(0, cases, 5000):
         batch = [case(chance) for _ in range(min(5000, cases - start))]
