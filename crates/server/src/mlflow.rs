@@ -17,7 +17,7 @@ pub(crate) async fn invocations(
     answer(
         state,
         request,
-        Exchange { endpoint: None, form: Form::Invocations, framing: Reply::Mlflow },
+        Exchange { endpoint: None, form: Form::Invocations, reply: Reply::Mlflow },
     )
     .await
 }

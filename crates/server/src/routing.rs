@@ -58,10 +58,8 @@ pub(crate) fn route(
         })?),
         None => None,
     };
-    if let (Some(only), Some(asked)) = (&only, asked)
-        && only != asked
-    {
-        return Err(ApiError::Forbidden(format!("the key is good for the deployment {only} only")));
+    if let Some(asked) = asked {
+        check_deployment(only.as_deref(), asked)?;
     }
     // A header or a key that names a deployment goes before the traffic rules, and is not mirrored.
     if let Some(deployment) = asked.or(only.as_deref()) {
@@ -78,6 +76,16 @@ pub(crate) fn route(
     let mirror = pick(&record.mirror_traffic, state.turns().mirrored.next())
         .and_then(|deployment| self::target(state, name, record, deployment).ok());
     Ok(Route { target, mirror })
+}
+
+/// Whether a caller may ask a deployment, given the only one that its key is good for, if there is one.
+pub(crate) fn check_deployment(only: Option<&str>, asked: &str) -> Result<(), ApiError> {
+    match only {
+        Some(only) if only != asked => {
+            Err(ApiError::Forbidden(format!("the key is good for the deployment {only} only")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the caller may ask the default endpoint, whichever of its deployments.

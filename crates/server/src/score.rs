@@ -14,7 +14,7 @@ use crate::telemetry::RequestLog;
 use crate::{Access, AppState, curl_line};
 
 fn exchange(endpoint: Option<Path<String>>, form: Form) -> Exchange {
-    Exchange { endpoint: endpoint.map(|Path(name)| name), form, framing: Reply::Score }
+    Exchange { endpoint: endpoint.map(|Path(name)| name), form, reply: Reply::Score }
 }
 
 /// `POST /score`, `POST /endpoints/{endpoint}/score`.

@@ -23,7 +23,7 @@ pub(crate) const WARNING: HeaderName = HeaderName::from_static("x-medparse-warni
 pub(crate) struct Exchange {
     pub(crate) endpoint: Option<String>,
     pub(crate) form: Form,
-    pub(crate) framing: Reply,
+    pub(crate) reply: Reply,
 }
 
 /// Which envelope the reply wears; V2's needs the rows before it can be written.
@@ -60,7 +60,7 @@ pub(crate) async fn answer_held(
     let Route { target, mirror } = route;
     let place = Arc::new(state.queue().enter()?);
     let prepared = Arc::new(prepare(&state, held, exchange.form, &target, &log).await?);
-    let framing = framing(exchange.framing, &target, &prepared);
+    let framing = framing(exchange.reply, &target, &prepared);
     let warning = prepared.warning.clone();
     let job = Job { state: state.clone(), target, prepared, log, _place: place };
     if let Some(mirror) = mirror {

@@ -111,8 +111,8 @@ pub(crate) async fn infer(
             endpoint
         }
     };
-    let framing = Reply::V2 { model: names.model };
-    answer(state, request, Exchange { endpoint: Some(endpoint), form: Form::Infer, framing }).await
+    let reply = Reply::V2 { model: names.model };
+    answer(state, request, Exchange { endpoint: Some(endpoint), form: Form::Infer, reply }).await
 }
 
 /// `{model}` and, on the longer paths, `{version}`.

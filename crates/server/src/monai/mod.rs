@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::auth::authorize_score;
 use crate::errors::ApiError;
-use crate::routing::{Target, find, target};
+use crate::routing::{Target, check_deployment, find, target};
 use crate::{AppState, ModelCard};
 use session::Sessions;
 
@@ -87,10 +87,7 @@ fn targets(card: &ModelCard) -> impl Iterator<Item = &str> {
 fn chosen(state: &AppState, model: &str, headers: &HeaderMap) -> Result<Target, ApiError> {
     let document = state.document()?;
     let (name, record) = find(&document, None)?;
-    match authorize_score(state, &document, headers, name, record)? {
-        Some(only) if only != model => {
-            Err(ApiError::Forbidden(format!("the key is good for the deployment {only} only")))
-        }
-        _ => target(state, name, record, model),
-    }
+    let only = authorize_score(state, &document, headers, name, record)?;
+    check_deployment(only.as_deref(), model)?;
+    target(state, name, record, model)
 }
