@@ -260,7 +260,7 @@ def arguments() -> argparse.Namespace:
     """What was typed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="+", choices=list(STEPS))
-    target = PROJECT / "target"
+    target = Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target"))
     parser.add_argument("--model", type=Path, default=target / "bench" / "full.safetensors")
     parser.add_argument("--picture", type=Path, default=PROJECT / "testdata" / "tiny" / "picture.png")
     parser.add_argument("-p", "--prompt", action="append", help="a phrase; several by several -p")

@@ -125,6 +125,7 @@ def measure(
 
 def arguments() -> argparse.Namespace:
     """What was typed."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="safetensors file of medparse, read by all")
     parser.add_argument("--picture", type=Path, required=True, help="a PNG or JPEG file")
@@ -135,8 +136,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prepare", action="store_true", help="export graphs and pack weights, and measure nothing")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds of rest before each request")
     parser.add_argument("--participants", nargs="+", choices=[*EVERY, "pytorch:bf16"], default=list(EVERY))
-    parser.add_argument("--medparse", type=Path, default=PROJECT / "target" / "release" / "medparse")
-    parser.add_argument("--graphs", type=Path, default=PROJECT / "target" / "bench" / "graphs", help="ONNX files")
+    parser.add_argument("--medparse", type=Path, default=target / "release" / "medparse")
+    parser.add_argument("--graphs", type=Path, default=target / "bench" / "graphs", help="ONNX files")
     parser.add_argument("--json", type=Path, help="write all numbers to this file too")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and .json")
     return parser.parse_args()
