@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-import yaml
-
 PUBLISHED_IMAGE_SIZE = 1024
 """Side of the picture where the configuration names none, as in the reference."""
 
@@ -88,6 +86,9 @@ class NetworkConfig:
     @staticmethod
     def from_yaml(path: Path, image_size: int | None = None) -> NetworkConfig:
         """Reads the reference's YAML; `image_size` overrides what it says."""
+        # Here, so that programs which read no YAML need nothing but Python.
+        import yaml
+
         root = yaml.safe_load(path.read_text())
         model = root["MODEL"]
         focal, encoder, decoder, text = (
