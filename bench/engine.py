@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import io
 import json
 import os
 import statistics
@@ -30,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from peer import checkpoint, engine_report, machine, others, report
 from peer.participants import Medparse, Setting, body, packed
+from peer.picture import distinct
 
 PROJECT = Path(__file__).resolve().parents[1]
 REFERENCE = Path(os.environ.get("MEDPARSE_REFERENCE_DIR", PROJECT.parent / "shared"))
@@ -127,18 +126,6 @@ def asked(setting: Setting, precision: str, options: argparse.Namespace) -> dict
         }
     finally:
         server.close()
-
-
-def distinct(picture: Path, count: int) -> list[bytes]:
-    """PNGs of the same size and hardly another content, none the same as another."""
-    pixels = np.array(Image.open(picture).convert("RGB"))
-    found = []
-    for index in range(count):
-        pixels[0, index] = 255 - pixels[0, index]
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "PNG", compress_level=1)
-        found.append(file.getvalue())
-    return found
 
 
 def masks(options: argparse.Namespace) -> dict[str, Any]:

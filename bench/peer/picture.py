@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 
 import numpy as np
@@ -30,3 +31,15 @@ def preprocess(image: Image.Image, config: NetworkConfig) -> np.ndarray:
 def encode_masks(probability: np.ndarray) -> str:
     """Masks `[n, H, W]` as the endpoint's reply carries them: 255 where the object is, 0 elsewhere, in base64."""
     return base64.b64encode(np.where(probability > 0.5, np.uint8(255), np.uint8(0)).tobytes()).decode()
+
+
+def distinct(picture: Path, count: int) -> list[bytes]:
+    """PNGs of the same size and hardly another content, none the same as another."""
+    pixels = np.array(Image.open(picture).convert("RGB"))
+    found = []
+    for index in range(count):
+        pixels[0, index] = 255 - pixels[0, index]
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+        found.append(file.getvalue())
+    return found
